@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/arena.h"
+
+#include <stdalign.h>
+#include <string.h>
+
+#define FIRST_BLOCK   ((size_t)4096)
+#define LARGEST_BLOCK ((size_t)1024 * 1024)
+
+struct block {
+	struct block *next;
+	size_t used;
+	size_t size;
+	alignas(max_align_t) char data[];
+};
+
+struct arena {
+	struct block *blocks;
+	size_t total;
+};
+
+struct arena *arena_new(void)
+{
+	return calloc(1, sizeof(struct arena));
+}
+
+struct arena *arena_free(struct arena *arena)
+{
+	if (!arena)
+		return NULL;
+	while (arena->blocks) {
+		struct block *next = arena->blocks->next;
+
+		free(arena->blocks);
+		arena->blocks = next;
+	}
+	free(arena);
+	return NULL;
+}
+
+static struct block *add_block(struct arena *arena, size_t size)
+{
+	size_t wanted = arena->blocks ? arena->blocks->size * 2 : FIRST_BLOCK;
+	struct block *block;
+
+	if (wanted > LARGEST_BLOCK)
+		wanted = LARGEST_BLOCK;
+	if (wanted < size)
+		wanted = size;
+	if (wanted > SIZE_MAX - sizeof(*block))
+		return NULL;
+	block = malloc(sizeof(*block) + wanted);
+	if (!block)
+		return NULL;
+	block->used = 0;
+	block->size = wanted;
+	block->next = arena->blocks;
+	arena->blocks = block;
+	arena->total += sizeof(*block) + wanted;
+	return block;
+}
+
+static char *take_bytes(struct arena *arena, size_t size, size_t alignment)
+{
+	struct block *block = arena->blocks;
+	size_t start = 0;
+
+	if (block)
+		start = (block->used + alignment - 1) & ~(alignment - 1);
+	if (!block || start > block->size || size > block->size - start) {
+		block = add_block(arena, size);
+		if (!block)
+			return NULL;
+		start = 0;
+	}
+	block->used = start + size;
+	return block->data + start;
+}
+
+void *arena_alloc(struct arena *arena, size_t size)
+{
+	char *bytes = take_bytes(arena, size, alignof(max_align_t));
+
+	if (bytes)
+		memset(bytes, 0, size);
+	return bytes;
+}
+
+char *arena_memdup(struct arena *arena, const void *data, size_t size)
+{
+	char *bytes;
+
+	if (size == SIZE_MAX)
+		return NULL;
+	bytes = take_bytes(arena, size + 1, 1);
+	if (!bytes)
+		return NULL;
+	if (size)
+		memcpy(bytes, data, size);
+	bytes[size] = '\0';
+	return bytes;
+}
+
+size_t arena_size(const struct arena *arena)
+{
+	return sizeof(*arena) + arena->total;
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Error messages in a fixed buffer: an error can always be reported, out of memory too.
+ */
+#include "base/error.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+static void set_text(struct cop_error *err, int code, const char *format, va_list ap)
+{
+	assert(code < 0);
+	err->code = code;
+	(void)vsnprintf(err->message, sizeof(err->message), format, ap);
+}
+
+static void append_reason(struct cop_error *err, int code)
+{
+	size_t used = strlen(err->message);
+	char reason[128];
+
+	(void)snprintf(err->message + used, sizeof(err->message) - used, ": %s",
+		       strerror_r(-code, reason, sizeof(reason)));
+}
+
+int err_set(struct cop_error *err, int code, const char *format, ...)
+{
+	va_list ap;
+
+	if (!err)
+		return code;
+	va_start(ap, format);
+	set_text(err, code, format, ap);
+	va_end(ap);
+	return code;
+}
+
+int err_code(struct cop_error *err, int code, const char *format, ...)
+{
+	va_list ap;
+
+	if (!err)
+		return code;
+	va_start(ap, format);
+	set_text(err, code, format, ap);
+	va_end(ap);
+	append_reason(err, code);
+	return code;
+}
+
+int err_errno(struct cop_error *err, const char *format, ...)
+{
+	int code = errno > 0 ? -errno : -EIO;
+	va_list ap;
+
+	if (!err)
+		return code;
+	va_start(ap, format);
+	set_text(err, code, format, ap);
+	va_end(ap);
+	append_reason(err, code);
+	return code;
+}
+
+int err_prefix(struct cop_error *err, int code, const char *format, ...)
+{
+	char inner[COP_ERROR_MAX];
+	size_t used;
+	va_list ap;
+
+	if (!err)
+		return code;
+	memcpy(inner, err->message, sizeof(inner));
+	va_start(ap, format);
+	set_text(err, code, format, ap);
+	va_end(ap);
+	used = strlen(err->message);
+	(void)snprintf(err->message + used, sizeof(err->message) - used, ": %s", inner);
+	return code;
+}
+
+int err_oom(struct cop_error *err)
+{
+	return err_set(err, -ENOMEM, "out of memory");
+}
+
+int err_copy(struct cop_error *err, const struct cop_error *from)
+{
+	if (err)
+		*err = *from;
+	return from->code;
+}

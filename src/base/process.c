@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/process.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#define GRACE_MS 5000
+/* How much of a child's last words is kept for a message. */
+#define TAIL_SIZE 4096
+
+struct running {
+	const struct process_options *options;
+	pid_t pid;
+	int pid_fd;
+	int out_fd; /* read end; -EBADF at the end of the output */
+	int error_fd;
+	struct buf tail;
+	int stopped; /* why we ended it: -EINTR, -ETIMEDOUT, or 0 */
+};
+
+static void running_done(struct running *running)
+{
+	closep(&running->pid_fd);
+	closep(&running->out_fd);
+	closep(&running->error_fd);
+	buf_done(&running->tail);
+}
+
+static void kill_child(const struct running *running, int signal_number)
+{
+	(void)kill(running->options->foreground ? running->pid : -running->pid,
+		   signal_number);
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void keep_tail(struct running *running, const char *bytes, size_t size)
+{
+	struct buf *tail = &running->tail;
+
+	if (tail->size + size > 2 * TAIL_SIZE && tail->size > TAIL_SIZE) {
+		memmove(tail->data, tail->data + tail->size - TAIL_SIZE, TAIL_SIZE);
+		buf_truncate(tail, TAIL_SIZE);
+	}
+	(void)buf_append(tail, bytes, size);
+}
+
+/* The child's fd numbers must not meet ours while they are moved: lift ours out of reach
+ * first, then put each in its place. */
+static int add_fds(posix_spawn_file_actions_t *actions,
+		   const struct process_options *options, int out_write, int error_write,
+		   int *lifted)
+{
+	const struct process_fd standard[] = {{out_write, 1}, {error_write, 2}};
+	int r = posix_spawn_file_actions_addopen(actions, 0, "/dev/null", O_RDONLY, 0);
+
+	for (size_t i = 0; i < 2 && r == 0; i++)
+		r = posix_spawn_file_actions_adddup2(actions, standard[i].ours,
+						     standard[i].theirs);
+	for (size_t i = 0; i < options->n_fds && r == 0; i++) {
+		lifted[i] = fcntl(options->fds[i].ours, F_DUPFD_CLOEXEC, 256);
+		if (lifted[i] < 0)
+			return -errno;
+		r = posix_spawn_file_actions_adddup2(actions, lifted[i],
+						     options->fds[i].theirs);
+	}
+	return -r;
+}
+
+static int spawn(struct running *running, int out_write, int error_write,
+		 struct cop_error *err)
+{
+	const struct process_options *options = running->options;
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attributes;
+	auto_free int *lifted = calloc(options->n_fds + 1, sizeof(*lifted));
+	sigset_t none, defaults;
+	int flags, r;
+
+	if (!lifted)
+		return err_oom(err);
+	for (size_t i = 0; i < options->n_fds; i++)
+		lifted[i] = -EBADF;
+	(void)posix_spawn_file_actions_init(&actions);
+	(void)posix_spawnattr_init(&attributes);
+	(void)sigemptyset(&none);
+	(void)sigemptyset(&defaults);
+	(void)sigaddset(&defaults, SIGINT);
+	(void)sigaddset(&defaults, SIGTERM);
+	(void)sigaddset(&defaults, SIGPIPE);
+	/* A group of its own: a key pressed on the terminal reaches us, and we decide. */
+	flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
+	if (!options->foreground)
+		flags |= POSIX_SPAWN_SETPGROUP;
+	(void)posix_spawnattr_setflags(&attributes, (short)flags);
+	(void)posix_spawnattr_setsigmask(&attributes, &none);
+	(void)posix_spawnattr_setsigdefault(&attributes, &defaults);
+	r = add_fds(&actions, options, out_write, error_write, lifted);
+	if (r == 0)
+		r = -posix_spawnp(&running->pid, options->argv[0], &actions, &attributes,
+				  (char *const *)options->argv,
+				  options->env ? (char *const *)options->env : environ);
+	for (size_t i = 0; i < options->n_fds; i++)
+		closep(&lifted[i]);
+	(void)posix_spawnattr_destroy(&attributes);
+	(void)posix_spawn_file_actions_destroy(&actions);
+	return r < 0 ? err_code(err, r, "run '%s'", options->argv[0]) : 0;
+}
+
+static int start(struct running *running, struct cop_error *err)
+{
+	auto_close int out_write = -EBADF, error_write = -EBADF;
+	int out[2], error[2], r;
+
+	if (pipe2(out, O_CLOEXEC) < 0)
+		return err_errno(err, "make a pipe");
+	running->out_fd = out[0];
+	out_write = out[1];
+	if (running->options->separate_error) {
+		if (pipe2(error, O_CLOEXEC) < 0)
+			return err_errno(err, "make a pipe");
+		running->error_fd = error[0];
+		error_write = error[1];
+	}
+	r = spawn(running, out_write, error_write >= 0 ? error_write : out_write, err);
+	if (r < 0)
+		return r;
+	/* Without pidfd (before Linux 5.3) we could not wait for child and output at
+	 * once. */
+	running->pid_fd = (int)syscall(SYS_pidfd_open, running->pid, 0);
+	if (running->pid_fd < 0) {
+		r = err_errno(err, "watch '%s'", running->options->argv[0]);
+		kill_child(running, SIGKILL);
+		(void)waitpid(running->pid, NULL, 0);
+	}
+	return r;
+}
+
+/* Returns false at the end of the output. */
+static bool take_output(struct running *running, int fd, bool is_error)
+{
+	char bytes[32768];
+	ssize_t n = read(fd, bytes, sizeof(bytes));
+
+	if (n < 0)
+		return errno == EINTR || errno == EAGAIN;
+	if (n == 0)
+		return false;
+	keep_tail(running, bytes, (size_t)n);
+	if (!is_error && running->options->on_output)
+		running->options->on_output(running->options->data, bytes, (size_t)n);
+	return true;
+}
+
+static void drain(struct running *running, int *fd, bool is_error)
+{
+	if (*fd < 0)
+		return;
+	(void)fcntl(*fd, F_SETFL, O_NONBLOCK);
+	for (;;) {
+		struct pollfd poll_fd = {.fd = *fd, .events = POLLIN};
+
+		if (poll(&poll_fd, 1, 0) <= 0 || !take_output(running, *fd, is_error))
+			return;
+	}
+}
+
+static void stop(struct running *running, int why, int64_t now, int64_t *deadline)
+{
+	kill_child(running, running->stopped ? SIGKILL : SIGTERM);
+	if (!running->stopped)
+		running->stopped = why;
+	*deadline = now + GRACE_MS;
+}
+
+static int watch(struct running *running, struct cop_error *err)
+{
+	const struct process_options *options = running->options;
+	int64_t deadline =
+		options->timeout_ms ? now_ms() + options->timeout_ms : INT64_MAX;
+
+	for (;;) {
+		bool may_cancel = options->cancel_fd > 0 && !running->stopped;
+		struct pollfd fds[] = {
+			{.fd = running->pid_fd, .events = POLLIN},
+			{.fd = running->out_fd, .events = POLLIN},
+			{.fd = running->error_fd, .events = POLLIN},
+			{.fd = may_cancel ? options->cancel_fd : -1, .events = POLLIN},
+		};
+		int64_t now = now_ms();
+		int wait_ms = -1;
+
+		if (now >= deadline)
+			stop(running, -ETIMEDOUT, now, &deadline);
+		if (deadline != INT64_MAX)
+			wait_ms = deadline - now > 1000000 ? 1000000
+							   : (int)(deadline - now);
+		if (poll(fds, ARRAY_SIZE(fds), wait_ms) < 0 && errno != EINTR)
+			return err_errno(err, "wait for '%s'", options->argv[0]);
+		if (fds[1].revents && !take_output(running, running->out_fd, false))
+			(void)close(TAKE_FD(running->out_fd));
+		if (fds[2].revents && !take_output(running, running->error_fd, true))
+			(void)close(TAKE_FD(running->error_fd));
+		if (fds[3].revents)
+			stop(running, -EINTR, now_ms(), &deadline);
+		/* A grandchild may keep the pipe open for ever: the child's end decides.
+		 */
+		if (fds[0].revents)
+			return 0;
+	}
+}
+
+static int run(struct running *running, int *ret_status, struct cop_error *err)
+{
+	const char *name = running->options->argv[0];
+	int status, r, waited;
+
+	r = start(running, err);
+	if (r < 0)
+		return r;
+	r = watch(running, err);
+	if (r < 0)
+		kill_child(running, SIGKILL);
+	while ((waited = waitpid(running->pid, &status, 0)) < 0 && errno == EINTR)
+		;
+	if (r < 0)
+		return r;
+	if (waited < 0)
+		return err_errno(err, "wait for '%s'", name);
+	drain(running, &running->out_fd, false);
+	drain(running, &running->error_fd, true);
+	if (running->stopped == -ETIMEDOUT)
+		return err_set(err, -ETIMEDOUT, "run '%s': took longer than %u ms", name,
+			       running->options->timeout_ms);
+	if (running->stopped)
+		return err_set(err, running->stopped, "run '%s': interrupted", name);
+	*ret_status = status;
+	return 0;
+}
+
+int process_run(const struct process_options *options, int *ret_status,
+		struct cop_error *err)
+{
+	cleanup_with(running_done) struct running running = {.options = options,
+							     .pid_fd = -EBADF,
+							     .out_fd = -EBADF,
+							     .error_fd = -EBADF};
+
+	return run(&running, ret_status, err);
+}
+
+static void append_output(void *data, const char *bytes, size_t size)
+{
+	if (data)
+		(void)buf_append(data, bytes, size);
+}
+
+int process_check(const char *const *argv, const char *const *env, struct buf *output,
+		  struct cop_error *err)
+{
+	const struct process_options options = {
+		.argv = argv,
+		.env = env,
+		.on_output = append_output,
+		.data = output,
+		.separate_error = true,
+	};
+	cleanup_with(running_done) struct running running = {.options = &options,
+							     .pid_fd = -EBADF,
+							     .out_fd = -EBADF,
+							     .error_fd = -EBADF};
+	char how[64], line[512];
+	int status = 0, r;
+
+	r = run(&running, &status, err);
+	if (r < 0)
+		return r;
+	if (status != 0)
+		return err_set(
+			err, -ECHILD, "run '%s': %s: %s", argv[0],
+			process_describe(status, how, sizeof(how)),
+			process_last_line(buf_text(&running.tail), line, sizeof(line)));
+	if (output && output->failed)
+		return err_oom(err);
+	return 0;
+}
+
+char *process_describe(int status, char *text, size_t size)
+{
+	if (WIFSIGNALED(status))
+		(void)snprintf(text, size, "killed by signal %d (%s)", WTERMSIG(status),
+			       strsignal(WTERMSIG(status)));
+	else
+		(void)snprintf(text, size, "exit status %d", WEXITSTATUS(status));
+	return text;
+}
+
+char *process_last_line(const char *text, char *line, size_t size)
+{
+	const char *end = text + strlen(text), *start;
+	size_t length;
+
+	while (end > text && (end[-1] == '\n' || end[-1] == ' ' || end[-1] == '\r'))
+		end--;
+	start = end;
+	while (start > text && start[-1] != '\n')
+		start--;
+	length = (size_t)(end - start);
+	if (length >= size)
+		length = size - 1;
+	memcpy(line, start, length);
+	line[length] = '\0';
+	return length ? line : strcpy(line, "no message");
+}

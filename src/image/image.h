@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * composefs images: a tree as an EROFS file whose bytes follow from the tree alone.
+ * docs/store-format.md gives the layout; tests/golden proves it against the vectors.
+ */
+#pragma once
+
+#include "tree/tree.h"
+
+#define IMAGE_VERSION 1 /* what the store writes, always; 0 is read */
+
+/*
+ * image_write() - @tree as an image in one heap block that the caller frees
+ * @version: 0 or 1
+ *
+ * The tree must be finished; its links are kept where they are.  The same tree gives the
+ * same bytes, always.  Return: 0; -EFBIG, -ERANGE, -EINVAL for what the format cannot
+ * hold, named; -ENOMEM.
+ */
+int image_write(const struct tree *tree, unsigned int version, uint8_t **ret_data,
+		size_t *ret_size, struct cop_error *err);
+
+/*
+ * image_read() - an image as a tree
+ * @data:	 trusted in nothing
+ * @ret_version: may be NULL
+ *
+ * Each inode of hard links stands at the name from which writing again gives the same
+ * bytes.  Never uses more memory than 64 times @size (-EFBIG).  Return: 0; -EBADMSG with
+ * the offset of what is wrong; -ENOMEM.
+ */
+int image_read(const uint8_t *data, size_t size, struct tree **ret_tree,
+	       unsigned int *ret_version, struct cop_error *err);
