@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static void set_text(struct cop_error *err, int code, const char *format, va_list ap)
+static void printf_like(3, 0)
+	set_text(struct cop_error *err, int code, const char *format, va_list ap)
 {
 	assert(code < 0);
 	err->code = code;
