@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Objects and pool files of a store, by digest. */
+#pragma once
+
+#include <coppice/store.h>
+
+#include "store/workdir.h"
+#include "tree/tree.h"
+
+/*
+ * object_get() - resolve @id and register what it stands for as in use by @workdir, in
+ * one step under the shared lock: from then on no collection takes it away
+ *
+ * Also marks a ref found by name or stage id as used now.  Return: as
+ * cop_store_resolve(); -ENOENT too when the object is missing or marked damaged.
+ */
+int object_get(struct cop_store *store, struct workdir *workdir, const char *id,
+	       struct cop_digest *ret_digest, struct cop_error *err);
+
+/* object_exists() - 1 when the image is there and not marked damaged, else 0, or an errno
+ */
+int object_exists(struct cop_store *store, const struct cop_digest *digest,
+		  struct cop_error *err);
+
+/* object_open_image() - the composefs image, read-only; the caller closes.  Return: the
+ * fd or a negative errno. */
+int object_open_image(struct cop_store *store, const struct cop_digest *digest,
+		      struct cop_error *err);
+
+/* object_read_tree() - the parsed image; damage is an error that names the object */
+int object_read_tree(struct cop_store *store, const struct cop_digest *digest,
+		     struct tree **ret_tree, struct cop_error *err);
+
+/* pool_open_file() - content by its digest, read-only; checks that the size is @size.
+ * Return: the fd; -ENOENT, -EUCLEAN (another size), naming the file; another errno. */
+int pool_open_file(struct cop_store *store, const struct cop_digest *digest,
+		   uint64_t size, struct cop_error *err);
+
+/* pool_has_file() - 1 when a file of that digest and size is there, else 0, or an errno
+ */
+int pool_has_file(struct cop_store *store, const struct cop_digest *digest, uint64_t size,
+		  struct cop_error *err);

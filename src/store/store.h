@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What other rooms may know of an open store beside the public interface. */
+#pragma once
+
+#include <coppice/store.h>
+
+/* store_fd() - the store's directory; borrowed */
+int store_fd(const struct cop_store *store);
+
+/* store_is_read_only() - opened so, or written by a version whose stores we may only read
+ */
+bool store_is_read_only(const struct cop_store *store);
+
+/* store_sources_path() - where downloads are kept (STORE/sources), absolute; borrowed */
+const char *store_sources_path(const struct cop_store *store);
+
+/* store_default_path() - $COPPICE_STORE, else /var/lib/coppice for root and
+ * $XDG_DATA_HOME/coppice or ~/.local/share/coppice for others; freed by the caller */
+int store_default_path(char **ret_path, struct cop_error *err);

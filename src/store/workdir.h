@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tmp/ID: a private directory of this process, held by a kernel lock for as long as the
+ * handle (or the process) lives.  Everything unfinished happens in one; what a killed
+ * process leaves is recognised by its free lock and swept.
+ */
+#pragma once
+
+#include <coppice/store.h>
+
+#include "base/defs.h"
+#include "base/error.h"
+
+struct workdir;
+
+/* workdir_new() - make and lock one; @prefix and @suffix may be NULL */
+int workdir_new(struct cop_store *store, const char *prefix, const char *suffix,
+		struct workdir **ret_workdir, struct cop_error *err);
+
+/* workdir_free() - remove it with everything in it; NULL is fine.  Return: NULL. */
+struct workdir *workdir_free(struct workdir *workdir);
+DEFINE_AUTO_PTR(workdir)
+
+/* workdir_fd() - the directory; borrowed */
+int workdir_fd(const struct workdir *workdir);
+
+/* workdir_path() - its absolute path; borrowed */
+const char *workdir_path(const struct workdir *workdir);
+
+/*
+ * workdir_register() - count an object as in use for as long as this directory lives
+ *
+ * The caller must hold the store's shared lock (store/lock.h), taken before it looked
+ * whether the object is there.
+ */
+int workdir_register(struct workdir *workdir, const struct cop_digest *digest,
+		     struct cop_error *err);
