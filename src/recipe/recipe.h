@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Recipes: what people write.  recipe (YAML) -> lock (every package pinned) -> manifest
+ * (a pure function of both).  Needs apt for locking; never the store.
+ */
+#pragma once
+
+#include <jansson.h>
+
+#include <coppice/progress.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+
+struct recipe;
+struct lock;
+
+/* recipe_load() - read and check; errors name file, line and column: "r.yaml:3:5: unknown
+ * key 'pakages'".  -EINVAL for anything wrong in the text. */
+int recipe_load(const char *path, struct recipe **ret_recipe, struct cop_error *err);
+struct recipe *recipe_free(struct recipe *recipe);
+DEFINE_AUTO_PTR(recipe)
+
+/*
+ * struct lock_options
+ * @sources_dir: where downloads are kept by checksum (made when missing)
+ * @update:      drop every pin; with @update_packages only these (NULL-terminated)
+ * @progress:    may be NULL
+ * @note:        told what a person should know (a host setting that was used, ...)
+ */
+struct lock_options {
+	const char *sources_dir;
+	bool update;
+	const char *const *update_packages;
+	int cancel_fd;
+	const struct cop_progress *progress;
+	void (*note)(void *data, const char *line);
+	void *data;
+};
+
+/* lock_solve() - solve against the archive, keeping every pin of @previous (may be NULL)
+ * that still satisfies the request.  Return: 0; 1 when @previous still answers the very
+ * same request (no network was touched; *ret_lock is not set); a negative errno. */
+int lock_solve(const struct recipe *recipe, const struct lock *previous,
+	       const struct lock_options *options, struct lock **ret_lock,
+	       struct cop_error *err);
+
+/* lock_path() - RECIPE.lock for a recipe's path; freed by the caller; NULL: out of memory
+ */
+char *lock_path(const char *recipe_path);
+
+/* lock_load() / lock_save() - the text of docs/lock-format.md; saved atomically */
+int lock_load(const char *path, struct lock **ret_lock, struct cop_error *err);
+int lock_save(const struct lock *lock, const char *path, struct cop_error *err);
+struct lock *lock_free(struct lock *lock);
+DEFINE_AUTO_PTR(lock)
+
+/* lock_matches() - is the lock the answer to this recipe's request? */
+bool lock_matches(const struct lock *lock, const struct recipe *recipe);
+
+/* lock_diff() - call @line for each package added, removed or changed ("+ htop 3.4.1-5")
+ */
+int lock_diff(const struct lock *before, const struct lock *after,
+	      void (*line)(void *data, const char *text), void *data,
+	      struct cop_error *err);
+
+/* recipe_manifest() - an osbuild version 2 manifest, a new reference; offline and pure.
+ * -ESTALE when the lock answers another request. */
+int recipe_manifest(const struct recipe *recipe, const struct lock *lock,
+		    json_t **ret_json, struct cop_error *err);
