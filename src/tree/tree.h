@@ -23,7 +23,9 @@
 #define TREE_INLINE_MAX 64
 /* What the dump text and the image accept as inline content at most. */
 #define TREE_CONTENT_MAX 5000
-#define TREE_DEPTH_MAX	 1024
+/* Over all xattrs of an inode, each costs 7 bytes, its key and its value. */
+#define TREE_XATTRS_MAX (32767 - 12)
+#define TREE_DEPTH_MAX	1024
 
 /* @key is NUL-terminated and may hold any other byte; lists are sorted by key (strcmp) */
 struct tree_xattr {
@@ -55,9 +57,9 @@ struct tree_node {
 	uint32_t mode;	/* st_mode with the type */
 	uint32_t uid;
 	uint32_t gid;
-	uint32_t nlink; /* ignored for directories */
-	uint32_t rdev;	/* the kernel's 32-bit "new" encoding: see tree_rdev() */
-	uint32_t room_for_children; /* private */
+	uint32_t nlink;	   /* ignored for directories */
+	uint32_t rdev;	   /* the kernel's 32-bit "new" encoding: see tree_rdev() */
+	uint32_t position; /* in @parent's @children, set by tree_finish() */
 };
 
 struct tree {
@@ -86,7 +88,8 @@ int tree_add_link(struct tree *tree, struct tree_node *parent, const char *name,
 		  size_t name_size, struct tree_node *inode, struct tree_node **ret_node,
 		  struct cop_error *err);
 
-/* tree_set_xattr() - add or replace; keeps the list sorted; key 1 to 255 bytes */
+/* tree_set_xattr() - add or replace; keeps the list sorted; key 1 to 255 bytes, value at
+ * most 65535 and 4096 of them per node (-ERANGE) */
 int tree_set_xattr(struct tree *tree, struct tree_node *node, const char *key,
 		   const void *value, size_t size, struct cop_error *err);
 /* tree_remove_xattr() - true when it was there */
@@ -102,6 +105,9 @@ int tree_set_content(struct tree *tree, struct tree_node *node, const void *data
 /* tree_set_target() - a symlink's text, 1 to 4095 bytes without NUL */
 int tree_set_target(struct tree *tree, struct tree_node *node, const char *target,
 		    size_t size, struct cop_error *err);
+
+/* tree_check_xattrs() - -ERANGE when the xattrs of @node exceed TREE_XATTRS_MAX */
+int tree_check_xattrs(const struct tree_node *node, struct cop_error *err);
 
 /* tree_finish() - sort every directory, refuse duplicate names (-EEXIST), number nodes.
  * Needed after the last tree_add() and before anything below; can be called again. */
