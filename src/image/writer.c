@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A finished plan as bytes, front to back.  The buffer comes zeroed, so that every gap
+ * and reserved field needs no code.
+ */
+#include <assert.h>
+
+#include "image/image.h"
+#include "image/plan.h"
+
+/* An entry takes at least 13 bytes. */
+#define ENTRIES_PER_BLOCK (IMAGE_BLOCK / (DIRENT_SIZE + 1) + 1)
+
+/* Directory entries that share a block or tail. */
+struct group {
+	struct plan_entry entries[ENTRIES_PER_BLOCK];
+	size_t n;
+	uint64_t size;
+};
+
+/* struct writer - @next_block: the data block that the next inode with blocks gets */
+struct writer {
+	const struct image_plan *plan;
+	uint8_t *data;
+	uint32_t next_block;
+	struct group group;
+};
+
+static void emit_head(const struct image_plan *plan, uint8_t *data)
+{
+	uint8_t *super = data + SUPER;
+
+	put_le32(data + HEADER_MAGIC, HEADER_MAGIC_VALUE);
+	put_le32(data + HEADER_VERSION, 1);
+	put_le32(data + HEADER_FLAGS, plan->has_acl ? HEADER_FLAG_ACL : 0);
+	put_le32(data + HEADER_FORMAT, plan->version);
+
+	put_le32(super + SUPER_MAGIC, SUPER_MAGIC_VALUE);
+	put_le32(super + SUPER_COMPAT, COMPAT_MTIME_AND_FILTER);
+	super[SUPER_BLOCK_BITS] = IMAGE_BLOCK_BITS;
+	put_le16(super + SUPER_ROOT, (uint16_t)(plan->inodes[0].offset / IMAGE_SLOT));
+	put_le64(super + SUPER_INODES, plan->n_inodes);
+	put_le64(super + SUPER_TIME_SEC, (uint64_t)plan->time_sec);
+	put_le32(super + SUPER_TIME_NSEC, plan->time_nsec);
+	put_le32(super + SUPER_BLOCKS, (uint32_t)(plan->image_size / IMAGE_BLOCK));
+	put_le32(super + SUPER_XATTRS, (uint32_t)(plan->inodes_end / IMAGE_BLOCK));
+}
+
+/* emit_item() - an xattr entry; returns its padded size.  @filter may be NULL. */
+static uint64_t emit_item(const struct plan_item *item, uint8_t *at, uint32_t *filter)
+{
+	size_t prefix_size = strlen(image_key_prefix(item->index));
+	size_t name_size = plan_name_size(item, prefix_size);
+	size_t lead_size = plan_lead_size(item);
+	uint8_t *name = at + ENTRY_HEAD;
+	uint8_t *value = name + name_size;
+
+	at[ENTRY_NAME_SIZE] = (uint8_t)name_size;
+	at[ENTRY_INDEX] = item->index;
+	put_le16(at + ENTRY_VALUE_SIZE, (uint16_t)(lead_size + item->size));
+	if (item->escaped) {
+		size_t kept = OVERLAY_PREFIX_SIZE - prefix_size;
+
+		memcpy(name, item->key + prefix_size, kept);
+		memcpy(name + kept, OVERLAY_ESCAPE, OVERLAY_ESCAPE_SIZE);
+		memcpy(name + kept + OVERLAY_ESCAPE_SIZE, item->key + OVERLAY_PREFIX_SIZE,
+		       item->key_size - OVERLAY_PREFIX_SIZE);
+	} else {
+		memcpy(name, item->key + prefix_size, name_size);
+	}
+	if (item->lead == LEAD_METACOPY)
+		memcpy(value, METACOPY_HEAD, METACOPY_HEAD_SIZE);
+	else if (item->lead == LEAD_REDIRECT)
+		*value = '/';
+	memcpy(value + lead_size, item->value, item->size);
+	*filter &= ~image_filter_bit(item->index, name, name_size);
+	return image_entry_size(name_size, lead_size + item->size);
+}
+
+/* The filter needs the name as it is written; for a shared one that is in the table,
+ * which is therefore emitted before the inodes. */
+static uint32_t shared_filter(const struct writer *writer, uint32_t reference)
+{
+	const uint8_t *table =
+		writer->data + writer->plan->inodes_end / IMAGE_BLOCK * IMAGE_BLOCK;
+	const uint8_t *entry = table + (uint64_t)reference * 4;
+
+	return image_filter_bit(entry[ENTRY_INDEX], entry + ENTRY_HEAD,
+				entry[ENTRY_NAME_SIZE]);
+}
+
+static void emit_xattrs(const struct writer *writer, const struct plan_inode *inode,
+			uint8_t *at)
+{
+	const struct plan_item *items = &writer->plan->items[inode->first_item];
+	uint8_t *reference = at + XATTRS_HEAD;
+	uint8_t *entry = reference + 4 * (size_t)inode->n_shared;
+	uint32_t filter = UINT32_MAX, n_shared = 0;
+
+	for (uint32_t i = 0; i < inode->n_items; i++) {
+		uint32_t shared = writer->plan->items[items[i].same].count;
+
+		if (shared != 0 && n_shared < inode->n_shared) {
+			filter &= ~shared_filter(writer, shared - 1);
+			put_le32(reference, shared - 1);
+			reference += 4;
+			n_shared++;
+		} else {
+			entry += emit_item(&items[i], entry, &filter);
+		}
+	}
+	assert(entry == at + inode->xattr_size);
+	put_le32(at + XATTRS_FILTER, filter);
+	at[XATTRS_N_SHARED] = inode->n_shared;
+}
+
+static void emit_shared(const struct image_plan *plan, uint8_t *data)
+{
+	uint8_t *at = data + plan->inodes_end;
+	uint32_t unused = 0;
+
+	for (uint32_t i = 0; i < plan->n_shared; i++)
+		at += emit_item(&plan->items[plan->shared[i]], at, &unused);
+}
+
+static uint32_t entry_position(const struct image_plan *plan, uint32_t directory,
+			       const struct plan_entry *entry)
+{
+	switch (entry->kind) {
+	case ENTRY_SELF:
+		return directory;
+	case ENTRY_PARENT:
+		return plan->inodes[directory].parent;
+	case ENTRY_WHITEOUT:
+		return plan->hex_positions[entry->number];
+	case ENTRY_CHILD:
+		break;
+	}
+	return plan->positions[tree_inode(entry->node)->index];
+}
+
+/* The entries of one block or tail: heads, then names, without a NUL between. */
+static void emit_group(struct writer *writer, uint32_t directory, uint8_t *at)
+{
+	const struct image_plan *plan = writer->plan;
+	struct group *group = &writer->group;
+	size_t name_offset = group->n * DIRENT_SIZE;
+
+	for (size_t i = 0; i < group->n; i++) {
+		const struct plan_entry *entry = &group->entries[i];
+		uint8_t *head = at + i * DIRENT_SIZE;
+		uint32_t position = entry_position(plan, directory, entry);
+		const struct plan_inode *inode = &plan->inodes[position];
+
+		put_le64(head + DIRENT_NID, inode->offset / IMAGE_SLOT);
+		put_le16(head + DIRENT_NAME, (uint16_t)name_offset);
+		head[DIRENT_TYPE] = image_type(plan_mode(inode));
+		memcpy(at + name_offset, entry->name, entry->name_size);
+		name_offset += entry->name_size;
+	}
+	assert(name_offset == group->size);
+	group->n = 0;
+	group->size = 0;
+}
+
+static void emit_directory(struct writer *writer, uint32_t position, uint8_t *blocks,
+			   uint8_t *tail)
+{
+	struct group *group = &writer->group;
+	struct plan_entry entry;
+	struct plan_walk walk;
+
+	plan_walk_init(&walk, writer->plan, writer->plan->inodes[position].node);
+	while (plan_walk_next(&walk, &entry)) {
+		uint64_t cost = DIRENT_SIZE + entry.name_size;
+
+		if (group->size + cost > IMAGE_BLOCK) {
+			emit_group(writer, position, blocks);
+			blocks += IMAGE_BLOCK;
+		}
+		group->entries[group->n++] = entry;
+		group->size += cost;
+	}
+	emit_group(writer, position, group->size > IMAGE_TAIL_MAX ? blocks : tail);
+}
+
+/* A chunk map that did not fit behind its inode fills a block, whatever its length. */
+static void emit_chunk_map(const struct plan_inode *inode, uint8_t *blocks, uint8_t *tail)
+{
+	if (inode->tail)
+		memset(tail, 0xff, inode->tail);
+	else
+		memset(blocks, 0xff, IMAGE_BLOCK);
+}
+
+static void emit_data(struct writer *writer, uint32_t position, uint8_t *blocks,
+		      uint8_t *tail)
+{
+	const struct plan_inode *inode = &writer->plan->inodes[position];
+	const struct tree_node *node = inode->node;
+
+	if (!node || inode->flags & PLAN_WHITEOUT)
+		return;
+	if (S_ISDIR(node->mode)) {
+		emit_directory(writer, position, blocks, tail);
+	} else if (S_ISLNK(node->mode)) {
+		memcpy(inode->tail ? tail : blocks, node->target, strlen(node->target));
+	} else if (plan_is_pooled(node)) {
+		emit_chunk_map(inode, blocks, tail);
+	} else if (S_ISREG(node->mode) && node->content) {
+		uint64_t in_blocks = node->size - inode->tail;
+
+		memcpy(blocks, node->content, in_blocks);
+		memcpy(tail, node->content + in_blocks, inode->tail);
+	}
+}
+
+static uint64_t written_size(const struct plan_inode *inode)
+{
+	const struct tree_node *node = inode->node;
+
+	if (!node || inode->flags & PLAN_WHITEOUT)
+		return 0;
+	if (S_ISDIR(node->mode))
+		return inode->n_blocks * IMAGE_BLOCK + inode->tail;
+	if (S_ISLNK(node->mode))
+		return strlen(node->target);
+	return S_ISREG(node->mode) ? node->size : 0;
+}
+
+/* The field that means a device number, a chunk size or the first data block. */
+static uint32_t union_field(const struct plan_inode *inode, uint32_t first_block)
+{
+	const struct tree_node *node = inode->node;
+
+	if (!node || inode->flags & PLAN_WHITEOUT)
+		return 0;
+	if (S_ISCHR(node->mode) || S_ISBLK(node->mode))
+		return node->rdev;
+	if (plan_is_pooled(node))
+		return image_chunk_bits(node->size) - IMAGE_BLOCK_BITS;
+	return inode->n_blocks ? first_block : 0;
+}
+
+static unsigned int layout(const struct plan_inode *inode)
+{
+	if (inode->node && plan_is_pooled(inode->node))
+		return LAYOUT_CHUNKS;
+	return inode->tail ? LAYOUT_INLINE : LAYOUT_PLAIN;
+}
+
+/* emit_inode() - the head only; returns its size */
+static uint64_t emit_inode(const struct writer *writer, uint32_t position, uint8_t *at)
+{
+	const struct plan_inode *inode = &writer->plan->inodes[position];
+	const struct tree_node *owner = plan_owner(writer->plan, inode);
+	bool extended = inode->flags & PLAN_EXTENDED;
+	unsigned int n_words = 0;
+
+	if (inode->xattr_size)
+		n_words = (inode->xattr_size - XATTRS_HEAD) / 4 + 1;
+	put_le16(at + INODE_FORMAT, (uint16_t)(layout(inode) << 1 | extended));
+	put_le16(at + INODE_XATTR_COUNT, (uint16_t)n_words);
+	put_le16(at + INODE_MODE, (uint16_t)plan_mode(inode));
+	put_le32(at + INODE_UNION, union_field(inode, writer->next_block));
+	put_le32(at + INODE_NUMBER, position);
+	if (!extended) {
+		put_le16(at + INODE_COMPACT_NLINK, (uint16_t)inode->nlink);
+		put_le32(at + INODE_FILE_SIZE, (uint32_t)written_size(inode));
+		put_le16(at + INODE_COMPACT_UID, (uint16_t)owner->uid);
+		put_le16(at + INODE_COMPACT_GID, (uint16_t)owner->gid);
+		return INODE_COMPACT_SIZE;
+	}
+	put_le64(at + INODE_FILE_SIZE, written_size(inode));
+	put_le32(at + INODE_EXTENDED_UID, owner->uid);
+	put_le32(at + INODE_EXTENDED_GID, owner->gid);
+	put_le64(at + INODE_EXTENDED_MTIME, (uint64_t)owner->mtime_sec);
+	put_le32(at + INODE_EXTENDED_NSEC, owner->mtime_nsec);
+	put_le32(at + INODE_EXTENDED_NLINK, inode->nlink);
+	return INODE_EXTENDED_SIZE;
+}
+
+void image_emit(const struct image_plan *plan, uint8_t *data)
+{
+	struct writer writer = {
+		.plan = plan,
+		.data = data,
+		.next_block = (uint32_t)(plan->data_start / IMAGE_BLOCK),
+	};
+
+	emit_head(plan, data);
+	emit_shared(plan, data);
+	for (uint32_t i = 0; i < plan->n_inodes; i++) {
+		const struct plan_inode *inode = &plan->inodes[i];
+		uint8_t *at = data + inode->offset;
+
+		at += emit_inode(&writer, i, at);
+		if (inode->n_items)
+			emit_xattrs(&writer, inode, at);
+		emit_data(&writer, i, data + writer.next_block * IMAGE_BLOCK,
+			  at + inode->xattr_size);
+		writer.next_block += inode->n_blocks;
+	}
+}
+
+int image_write(const struct tree *tree, unsigned int version, uint8_t **ret_data,
+		size_t *ret_size, struct cop_error *err)
+{
+	struct image_plan plan = {.tree = tree, .version = version};
+	uint8_t *data = NULL;
+	int r;
+
+	assert(version <= IMAGE_VERSION_MAX);
+	r = image_plan_inodes(&plan, err);
+	if (r == 0)
+		r = image_plan_xattrs(&plan, err);
+	if (r == 0)
+		r = image_plan_places(&plan, err);
+	if (r == 0) {
+		data = calloc(1, plan.image_size);
+		r = data ? 0 : err_oom(err);
+	}
+	if (r == 0) {
+		image_emit(&plan, data);
+		*ret_data = data;
+		*ret_size = plan.image_size;
+	}
+	image_plan_done(&plan);
+	return r;
+}
