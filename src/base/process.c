@@ -58,6 +58,29 @@ static void keep_tail(struct running *running, const char *bytes, size_t size)
 	(void)buf_append(tail, bytes, size);
 }
 
+static bool is_given(const struct process_options *options, int fd)
+{
+	for (size_t i = 0; i < options->n_fds; i++)
+		if (options->fds[i].theirs == fd)
+			return true;
+	return false;
+}
+
+/* What we inherited without close-on-exec must not reach the child either. */
+static int close_rest(posix_spawn_file_actions_t *actions,
+		      const struct process_options *options)
+{
+	int r = 0, last = STDERR_FILENO;
+
+	for (size_t i = 0; i < options->n_fds; i++)
+		if (options->fds[i].theirs > last)
+			last = options->fds[i].theirs;
+	for (int fd = STDERR_FILENO + 1; fd < last && r == 0; fd++)
+		if (!is_given(options, fd))
+			r = posix_spawn_file_actions_addclose(actions, fd);
+	return r ? r : posix_spawn_file_actions_addclosefrom_np(actions, last + 1);
+}
+
 /* The child's fd numbers must not meet ours while they are moved: lift ours out of reach
  * first, then put each in its place. */
 static int add_fds(posix_spawn_file_actions_t *actions,
@@ -77,6 +100,8 @@ static int add_fds(posix_spawn_file_actions_t *actions,
 		r = posix_spawn_file_actions_adddup2(actions, lifted[i],
 						     options->fds[i].theirs);
 	}
+	if (r == 0)
+		r = close_rest(actions, options);
 	return -r;
 }
 

@@ -1,0 +1,34 @@
+# The short way for people; meson does the work (see HACKING.md).
+BUILD := build
+CHECK := build-check
+
+.PHONY: all demo check bench install clean packages
+all: $(BUILD)/build.ninja
+	@ninja -C $(BUILD)
+
+$(BUILD)/build.ninja:
+	@tools/install-packages build
+	meson setup $(BUILD)
+
+# Builds a Debian root file system from the archive; see README.md.
+demo: packages
+	@$(MAKE) --no-print-directory all
+	@tools/demo
+
+check:
+	@tools/install-packages build run check
+	@tools/check $(CHECK)
+
+bench: packages
+	@tools/install-packages bench
+	@$(MAKE) --no-print-directory all
+	@bench/run
+
+install: all
+	meson install -C $(BUILD) --no-rebuild
+
+packages:
+	@tools/install-packages build run
+
+clean:
+	rm -rf $(BUILD) $(CHECK) out

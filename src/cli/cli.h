@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The command line: a table of verbs, and what every verb may use.
+ *
+ * Results go to standard output, words to standard error.  A verb returns an error; only
+ * main() prints it.
+ */
+#pragma once
+
+#include <stdio.h>
+
+#include <jansson.h>
+
+#include <coppice/progress.h>
+#include <coppice/store.h>
+
+#include "base/buf.h"
+#include "store/workdir.h"
+#include "tree/tree.h"
+
+/* struct cli - one run of the program; everything is owned by main() */
+struct cli {
+	const char *store_path; /* --store, or NULL for the default */
+	bool json;
+	bool quiet;
+	bool verbose;
+	struct cop_store *store;    /* see cli_store() */
+	struct workdir *workdir;    /* see cli_workdir() */
+	const char *const *options; /* values of the verb's options, by index in its
+				       table; NULL: not given; "" for flags */
+	const char *const *const
+		*lists;	 /* the same for options that repeat: all values */
+	int cancel_fd;	 /* readable after SIGINT or SIGTERM; see cli_catch_signals() */
+	int exit_status; /* of a run that did not fail, for `run` */
+	const struct cop_progress *progress; /* NULL with --quiet */
+};
+
+/* struct verb_option - a long option; @letter may be 0; @argument NULL: a flag */
+struct verb_option {
+	const char *name;
+	char letter;
+	const char *argument;
+	const char *help;
+	bool repeats;
+};
+
+#define VERB_OPTIONS_MAX 12
+
+/*
+ * struct verb
+ * @name: one word, or two ("ref set")
+ * @arguments: for the usage line
+ * @help: one line; @details: paragraphs for `help VERB` and the man page, may be NULL
+ * @options: ended by a NULL name
+ * @min_args, @max_args: positional arguments; -1: any number
+ */
+struct verb {
+	const char *name;
+	const char *arguments;
+	const char *help;
+	const char *details;
+	struct verb_option options[VERB_OPTIONS_MAX];
+	int min_args;
+	int max_args;
+	int (*run)(struct cli *cli, int argc, char **argv, struct cop_error *err);
+};
+
+/* The table, ended by NULL, in the order of the help text. */
+extern const struct verb *const cli_verbs[];
+
+extern const struct verb verb_init, verb_status, verb_commit, verb_digest, verb_refs,
+	verb_ref_set, verb_ref_rm, verb_ls, verb_cat, verb_dump, verb_diff, verb_export,
+	verb_import, verb_run, verb_log, verb_lock, verb_manifest, verb_build,
+	verb_inspect, verb_help;
+
+/* cli_store() - open the store (made on first use) and keep it in @cli */
+int cli_store(struct cli *cli, struct cop_store **ret_store, struct cop_error *err);
+
+/* cli_get() - what @id stands for, registered as in use until the program ends */
+int cli_get(struct cli *cli, const char *id, struct cop_digest *ret_digest,
+	    struct cop_error *err);
+
+/* cli_get_tree() - the same, and the tree; @ret_digest may be NULL */
+int cli_get_tree(struct cli *cli, const char *id, struct cop_digest *ret_digest,
+		 struct tree **ret_tree, struct cop_error *err);
+
+/* cli_workdir() - a work directory that lives as long as @cli */
+int cli_workdir(struct cli *cli, struct workdir **ret_workdir, struct cop_error *err);
+
+/* cli_say() - words for people on standard error; nothing with --quiet */
+void cli_say(struct cli *cli, const char *format, ...) printf_like(2, 3);
+
+/* cli_print_json() - one document on standard output */
+int cli_print_json(const json_t *json, struct cop_error *err);
+
+/* cli_print_digest() - as a line, or {"digest": ...} with --json */
+int cli_print_digest(struct cli *cli, const struct cop_digest *digest,
+		     struct cop_error *err);
+
+/* cli_catch_signals() - from now on SIGINT and SIGTERM make cli->cancel_fd readable
+ * instead of ending the program; a second one ends it */
+int cli_catch_signals(struct cli *cli, struct cop_error *err);
+
+/* cli_usage_error() - a wrong command line: exit status 2 */
+int cli_usage_error(struct cop_error *err, const char *format, ...) printf_like(2, 3);
+#define CLI_USAGE (-EINVAL)
+
+/* cli_invalid() - hand on @r of a function that read what the user wrote: -EINVAL means
+ * exit status 2 */
+int cli_invalid(int r);
+
+/* cli_print_help() / cli_print_man() - from the table of verbs */
+void cli_print_help(FILE *out);
+void cli_print_verb_help(FILE *out, const struct verb *verb);
+void cli_print_man(FILE *out);
+/* cli_find_verb() - by one or two words; *@ret_words is how many; NULL: none */
+const struct verb *cli_find_verb(int argc, char **argv, int *ret_words);

@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The program: finds the verb, reads its options, runs it, and prints its error, once. */
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "cli/cli.h"
+#include "cli/progress.h"
+#include "store/object.h"
+#include "store/store.h"
+#include "json/json.h"
+
+/* The most values that one option which repeats can have. */
+#define LIST_MAX 256
+
+const struct verb *const cli_verbs[] = {
+	&verb_build,  &verb_lock, &verb_manifest, &verb_inspect, &verb_init, &verb_commit,
+	&verb_digest, &verb_refs, &verb_ref_set,  &verb_ref_rm,	 &verb_ls,   &verb_cat,
+	&verb_dump,   &verb_diff, &verb_export,	  &verb_import,	 &verb_run,  &verb_log,
+	&verb_status, &verb_help, NULL,
+};
+
+static int signal_pipe[2] = {-EBADF, -EBADF};
+static volatile sig_atomic_t caught_signal;
+static bool is_usage_error;
+
+struct arguments {
+	const char *values[VERB_OPTIONS_MAX];
+	const char *lists[VERB_OPTIONS_MAX][LIST_MAX + 1];
+	const char *const *list_pointers[VERB_OPTIONS_MAX];
+};
+
+int cli_usage_error(struct cop_error *err, const char *format, ...)
+{
+	char text[COP_ERROR_MAX / 2];
+	va_list ap;
+
+	is_usage_error = true;
+	va_start(ap, format);
+	(void)vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	return err_set(err, CLI_USAGE, "%s", text);
+}
+
+int cli_invalid(int r)
+{
+	if (r == -EINVAL)
+		is_usage_error = true;
+	return r;
+}
+
+static void on_signal(int number)
+{
+	int saved = errno;
+
+	caught_signal = number;
+	(void)!write(signal_pipe[1], "", 1);
+	errno = saved;
+}
+
+int cli_catch_signals(struct cli *cli, struct cop_error *err)
+{
+	struct sigaction action = {.sa_handler = on_signal,
+				   .sa_flags = (int)SA_RESETHAND};
+
+	if (pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK) < 0)
+		return err_errno(err, "make a pipe");
+	(void)sigaction(SIGINT, &action, NULL);
+	(void)sigaction(SIGTERM, &action, NULL);
+	cli->cancel_fd = signal_pipe[0];
+	return 0;
+}
+
+int cli_store(struct cli *cli, struct cop_store **ret_store, struct cop_error *err)
+{
+	auto_free char *path = NULL;
+	int r;
+
+	if (!cli->store) {
+		if (!cli->store_path) {
+			r = store_default_path(&path, err);
+			if (r < 0)
+				return r;
+		}
+		r = cop_store_open(cli->store_path ? cli->store_path : path,
+				   COP_STORE_CREATE, &cli->store, err);
+		if (r < 0)
+			return r;
+	}
+	*ret_store = cli->store;
+	return 0;
+}
+
+int cli_workdir(struct cli *cli, struct workdir **ret_workdir, struct cop_error *err)
+{
+	struct cop_store *store;
+	int r;
+
+	if (!cli->workdir) {
+		r = cli_store(cli, &store, err);
+		if (r < 0)
+			return r;
+		r = workdir_new(store, "cli", NULL, &cli->workdir, err);
+		if (r < 0)
+			return r;
+	}
+	*ret_workdir = cli->workdir;
+	return 0;
+}
+
+int cli_get(struct cli *cli, const char *id, struct cop_digest *ret_digest,
+	    struct cop_error *err)
+{
+	struct workdir *workdir;
+	int r;
+
+	r = cli_workdir(cli, &workdir, err);
+	if (r < 0)
+		return r;
+	return object_get(cli->store, workdir, id, ret_digest, err);
+}
+
+int cli_get_tree(struct cli *cli, const char *id, struct cop_digest *ret_digest,
+		 struct tree **ret_tree, struct cop_error *err)
+{
+	struct cop_digest digest;
+	int r;
+
+	r = cli_get(cli, id, &digest, err);
+	if (r < 0)
+		return r;
+	r = object_read_tree(cli->store, &digest, ret_tree, err);
+	if (r < 0)
+		return r;
+	if (ret_digest)
+		*ret_digest = digest;
+	return 0;
+}
+
+void cli_say(struct cli *cli, const char *format, ...)
+{
+	va_list ap;
+
+	if (cli->quiet)
+		return;
+	terminal_progress_clear();
+	va_start(ap, format);
+	(void)vfprintf(stderr, format, ap);
+	va_end(ap);
+	(void)fputc('\n', stderr);
+}
+
+int cli_print_json(const json_t *json, struct cop_error *err)
+{
+	auto_buf text = {};
+	int r;
+
+	if (!json)
+		return err_oom(err);
+	r = json_write(json, 2, &text, err);
+	if (r < 0)
+		return r;
+	(void)printf("%s\n", buf_text(&text));
+	return 0;
+}
+
+int cli_print_digest(struct cli *cli, const struct cop_digest *digest,
+		     struct cop_error *err)
+{
+	char hex[COP_DIGEST_HEX + 1];
+	auto_json *json = NULL;
+
+	(void)cop_digest_to_hex(digest, hex);
+	if (!cli->json) {
+		(void)printf("%s\n", hex);
+		return 0;
+	}
+	json = json_pack("{s:s}", "digest", hex);
+	return cli_print_json(json, err);
+}
+
+const struct verb *cli_find_verb(int argc, char **argv, int *ret_words)
+{
+	char two[64];
+
+	for (const struct verb *const *verb = cli_verbs; *verb; verb++) {
+		if (argc >= 1 && strcmp((*verb)->name, argv[0]) == 0) {
+			*ret_words = 1;
+			return *verb;
+		}
+		if (argc < 2)
+			continue;
+		(void)snprintf(two, sizeof(two), "%s %s", argv[0], argv[1]);
+		if (strcmp((*verb)->name, two) == 0) {
+			*ret_words = 2;
+			return *verb;
+		}
+	}
+	return NULL;
+}
+
+enum {
+	OPTION_FIRST = 1000,
+	OPTION_HELP = 2000,
+	OPTION_VERSION,
+	OPTION_STORE,
+	OPTION_JSON
+};
+
+static void fill_getopt(const struct verb *verb, struct option *longs, char *shorts)
+{
+	size_t n = 0;
+
+	/* '+': options end at the first argument, so that `run TREE -- ls -l` keeps its
+	 * own */
+	*shorts++ = strcmp(verb->name, "run") == 0 ? '+' : ':';
+	if (shorts[-1] == '+')
+		*shorts++ = ':';
+	*shorts++ = 'h';
+	for (const struct verb_option *option = verb->options; option->name;
+	     option++, n++) {
+		longs[n] = (struct option){.name = option->name,
+					   .has_arg = option->argument ? required_argument
+								       : no_argument,
+					   .val = OPTION_FIRST + (int)n};
+		if (!option->letter)
+			continue;
+		*shorts++ = option->letter;
+		if (option->argument)
+			*shorts++ = ':';
+	}
+	longs[n++] = (struct option){.name = "help", .val = OPTION_HELP};
+	longs[n] = (struct option){};
+	*shorts = '\0';
+}
+
+static int option_index(const struct verb *verb, int c)
+{
+	if (c >= OPTION_FIRST && c < OPTION_FIRST + VERB_OPTIONS_MAX)
+		return c - OPTION_FIRST;
+	for (int i = 0; verb->options[i].name; i++)
+		if (verb->options[i].letter && verb->options[i].letter == c)
+			return i;
+	return -1;
+}
+
+static int take_option(const struct verb *verb, struct arguments *arguments, int i,
+		       struct cop_error *err)
+{
+	const char *value = verb->options[i].argument ? optarg : "";
+	size_t n = 0;
+
+	if (!verb->options[i].repeats && arguments->values[i] &&
+	    verb->options[i].argument)
+		return cli_usage_error(err, "--%s is given twice", verb->options[i].name);
+	arguments->values[i] = value;
+	while (arguments->lists[i][n])
+		n++;
+	if (n == LIST_MAX)
+		return cli_usage_error(err, "--%s is given more than %d times",
+				       verb->options[i].name, LIST_MAX);
+	arguments->lists[i][n] = value;
+	return 0;
+}
+
+/* Returns 1 when help was asked for and printed. */
+static int read_options(const struct verb *verb, int argc, char **argv,
+			struct arguments *arguments, struct cop_error *err)
+{
+	struct option longs[VERB_OPTIONS_MAX + 2];
+	char shorts[2 * VERB_OPTIONS_MAX + 8];
+	int c, i, r;
+
+	fill_getopt(verb, longs, shorts);
+	optind = 0; /* GNU getopt: begin anew, with another argv */
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+		if (c == 'h' || c == OPTION_HELP) {
+			cli_print_verb_help(stdout, verb);
+			return 1;
+		}
+		if (c == ':')
+			return cli_usage_error(err, "%s: '%s' needs a value", verb->name,
+					       argv[optind - 1]);
+		i = option_index(verb, c);
+		if (i < 0)
+			return cli_usage_error(err, "%s: unknown option '%s'", verb->name,
+					       argv[optind - 1]);
+		r = take_option(verb, arguments, i, err);
+		if (r < 0)
+			return r;
+	}
+	for (i = 0; i < VERB_OPTIONS_MAX; i++)
+		arguments->list_pointers[i] = arguments->lists[i];
+	return 0;
+}
+
+static int run_verb(struct cli *cli, const struct verb *verb, int argc, char **argv,
+		    struct cop_error *err)
+{
+	static struct arguments arguments;
+	int r, n;
+
+	r = read_options(verb, argc, argv, &arguments, err);
+	if (r != 0)
+		return r;
+	n = argc - optind;
+	if (n < verb->min_args || (verb->max_args >= 0 && n > verb->max_args))
+		return cli_usage_error(
+			err, "%s: takes %s; see 'coppice help %s'", verb->name,
+			*verb->arguments ? verb->arguments : "no argument", verb->name);
+	cli->options = arguments.values;
+	cli->lists = arguments.list_pointers;
+	return verb->run(cli, n, argv + optind, err);
+}
+
+/* Returns 1 when everything asked for was printed. */
+static int read_global_options(struct cli *cli, int argc, char **argv,
+			       struct cop_error *err)
+{
+	static const struct option longs[] = {
+		{"store", required_argument, NULL, OPTION_STORE},
+		{"json", no_argument, NULL, OPTION_JSON},
+		{"quiet", no_argument, NULL, 'q'},
+		{"verbose", no_argument, NULL, 'v'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, OPTION_VERSION},
+		{},
+	};
+	int c;
+
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, "+:qvh", longs, NULL)) != -1) {
+		switch (c) {
+		case OPTION_STORE:
+			cli->store_path = optarg;
+			break;
+		case OPTION_JSON:
+			cli->json = true;
+			break;
+		case 'q':
+			cli->quiet = true;
+			break;
+		case 'v':
+			cli->verbose = true;
+			break;
+		case 'h':
+			cli_print_help(stdout);
+			return 1;
+		case OPTION_VERSION:
+			(void)printf("coppice %s\n", COP_VERSION);
+			return 1;
+		case ':':
+			return cli_usage_error(err, "'%s' needs a value",
+					       argv[optind - 1]);
+		default:
+			return cli_usage_error(err, "unknown option '%s'",
+					       argv[optind - 1]);
+		}
+	}
+	return 0;
+}
+
+static int run_program(struct cli *cli, int argc, char **argv, struct cop_error *err)
+{
+	const struct verb *verb;
+	int r, words;
+
+	r = read_global_options(cli, argc, argv, err);
+	if (r != 0)
+		return r;
+	argc -= optind;
+	argv += optind;
+	if (argc == 0)
+		return cli_usage_error(err, "no verb given; see 'coppice --help'");
+	verb = cli_find_verb(argc, argv, &words);
+	if (!verb)
+		return cli_usage_error(err, "there is no verb '%s'; see 'coppice --help'",
+				       argv[0]);
+	cli->progress = cli->quiet ? NULL : terminal_progress();
+	return run_verb(cli, verb, argc - words + 1, argv + words - 1, err);
+}
+
+static int exit_status(const struct cli *cli, int r)
+{
+	if (r == -EINTR && caught_signal)
+		return 128 + caught_signal;
+	if (r < 0 && cli->exit_status)
+		return cli->exit_status;
+	if (r < 0)
+		return is_usage_error ? 2 : 1;
+	return cli->exit_status;
+}
+
+static void print_debug(void *data, const char *text)
+{
+	(void)data;
+	terminal_progress_clear();
+	(void)fprintf(stderr, "debug: %s\n", text);
+}
+
+int main(int argc, char **argv)
+{
+	struct cop_error err = {};
+	struct cli cli = {};
+	int r;
+
+	if (getenv("COPPICE_DEBUG"))
+		log_set_sink(print_debug, NULL);
+	r = run_program(&cli, argc, argv, &err);
+	cli.workdir = workdir_free(cli.workdir);
+	cli.store = cop_store_close(cli.store);
+	terminal_progress_clear();
+	if (r == 0 && (fflush(stdout) != 0 || ferror(stdout)))
+		r = err_errno(&err, "write to standard output");
+	if (r < 0)
+		(void)fprintf(stderr, "coppice: %s\n", err.message);
+	return exit_status(&cli, r > 0 ? 0 : r);
+}
