@@ -177,7 +177,7 @@ static int start(struct running *running, struct cop_error *err)
 /* Returns false at the end of the output. */
 static bool take_output(struct running *running, int fd, bool is_error)
 {
-	char bytes[32768];
+	char bytes[8192];
 	ssize_t n = read(fd, bytes, sizeof(bytes));
 
 	if (n < 0)
