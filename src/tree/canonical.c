@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The one form of a tree that has a digest.  Two trees that a store would give back alike
+ * become equal here, and what it could not give back is refused.
+ */
+#include <string.h>
+
+#include "tree/private.h"
+
+#define NSEC_PER_SEC 1000000000u
+/* 1024 chunks of 2^43 bytes */
+#define SIZE_LIMIT ((uint64_t)1 << 53)
+
+/* What an image itself says about whiteouts; in a tree, there are only the whiteouts. */
+#define TRUSTED_OPAQUE	  "trusted.overlay.opaque"
+#define USER_OPAQUE	  "user.overlay.opaque"
+#define TRUSTED_WHITEOUT  "trusted.overlay.whiteout"
+#define USER_WHITEOUT	  "user.overlay.whiteout"
+#define TRUSTED_WHITEOUTS "trusted.overlay.whiteouts"
+#define USER_WHITEOUTS	  "user.overlay.whiteouts"
+
+/* The names of one inode: the first, and how many. */
+struct names {
+	struct tree_node *first;
+	uint32_t n;
+};
+
+static void swap_roles(struct tree_node *link, struct tree_node *inode)
+{
+	struct tree_node moved = *inode;
+
+	moved.parent = link->parent;
+	moved.name = link->name;
+	moved.position = link->position;
+	moved.index = link->index;
+	*link = moved;
+	*inode = (struct tree_node){
+		.parent = inode->parent,
+		.name = inode->name,
+		.position = inode->position,
+		.index = inode->index,
+		.link = link,
+	};
+}
+
+static int place_links(struct tree *tree, struct cop_error *err)
+{
+	auto_free struct names *names = calloc(tree->n_nodes, sizeof(*names));
+
+	if (!names)
+		return err_oom(err);
+	for (struct tree_node *node = tree->root; node; node = tree_next(node)) {
+		struct names *of = &names[tree_inode(node)->index];
+
+		if (of->n++ == 0)
+			of->first = node;
+	}
+	for (struct tree_node *node = tree->root; node; node = tree_next(node)) {
+		const struct names *of = &names[node->index];
+
+		if (node->link || S_ISDIR(node->mode))
+			continue;
+		node->nlink = of->n;
+		if (of->first != node)
+			swap_roles(of->first, node);
+	}
+	/* Other links still point to where their inode was. */
+	for (struct tree_node *node = tree->root; node; node = tree_next(node))
+		if (node->link && node->link->link)
+			node->link = node->link->link;
+	return 0;
+}
+
+static int settle_pooled(struct tree *tree, struct tree_node *node, struct cop_error *err)
+{
+	char payload[TREE_PAYLOAD_SIZE];
+	struct cop_digest digest;
+
+	if (!node->digest)
+		return err_set(err, -EINVAL, "a file of %llu bytes has no digest",
+			       (unsigned long long)node->size);
+	node->content = NULL;
+	if (node->payload &&
+	    strcmp(node->payload, tree_payload(node->digest, payload)) == 0)
+		return 0;
+	digest = *node->digest;
+	return tree_set_digest(tree, node, &digest, err);
+}
+
+static int settle_regular(struct tree *tree, struct tree_node *node,
+			  struct cop_error *err)
+{
+	if (node->size > SIZE_LIMIT)
+		return err_set(err, -EFBIG, "%llu bytes are more than an image can hold",
+			       (unsigned long long)node->size);
+	if (node->size > TREE_INLINE_MAX)
+		return settle_pooled(tree, node, err);
+	if (node->size > 0 && !node->content)
+		return err_set(err, -EINVAL, "a file of %llu bytes has no content",
+			       (unsigned long long)node->size);
+	if (node->size == 0)
+		node->content = NULL;
+	node->digest = NULL;
+	node->payload = NULL;
+	return 0;
+}
+
+static int settle_data(struct tree *tree, struct tree_node *node, struct cop_error *err)
+{
+	if (!S_ISCHR(node->mode) && !S_ISBLK(node->mode))
+		node->rdev = 0;
+	if (S_ISREG(node->mode)) {
+		node->target = NULL;
+		return settle_regular(tree, node, err);
+	}
+	node->size = 0;
+	node->content = NULL;
+	node->digest = NULL;
+	node->payload = NULL;
+	if (!S_ISLNK(node->mode)) {
+		node->target = NULL;
+	} else {
+		size_t size = node->target ? strlen(node->target) : 0;
+
+		if (size == 0)
+			return err_set(err, -EINVAL, "a symlink is empty");
+		if (size > TREE_SYMLINK_MAX)
+			return err_set(err, -ERANGE, "a symlink has %zu bytes of %d",
+				       size, TREE_SYMLINK_MAX);
+	}
+	return 0;
+}
+
+static bool holds_whiteouts(const struct tree_node *dir)
+{
+	for (uint32_t i = 0; i < dir->n_children; i++)
+		if (!dir->children[i]->link && tree_is_whiteout(dir->children[i]))
+			return true;
+	return false;
+}
+
+/* An image says opaque=x of every directory with whiteouts, whatever else was there. */
+static int settle_opaque(struct tree_node *dir, const char *key, struct cop_error *err)
+{
+	const struct tree_xattr *xattr = tree_find_xattr(dir, key);
+
+	if (!xattr)
+		return 0;
+	if (xattr->size != 1 || xattr->value[0] != 'x')
+		return err_set(err, -EINVAL,
+			       "a directory that holds whiteouts cannot have xattr '%s'",
+			       key);
+	(void)tree_remove_xattr(dir, key);
+	return 0;
+}
+
+static int settle_xattrs(struct tree_node *node, struct cop_error *err)
+{
+	static const char *const reserved[] = {USER_WHITEOUT, USER_WHITEOUTS,
+					       TRUSTED_WHITEOUTS, TRUSTED_WHITEOUT};
+	/* the last one is an ordinary xattr of what cannot be taken for a whiteout */
+	size_t n_reserved = ARRAY_SIZE(reserved) -
+			    (S_ISREG(node->mode) || tree_is_whiteout(node) ? 0 : 1);
+	int r;
+
+	if (node->n_xattrs == 0)
+		return 0;
+	for (size_t i = 0; i < n_reserved; i++)
+		if (tree_find_xattr(node, reserved[i]))
+			return err_set(err, -EINVAL,
+				       "xattr '%s' would be lost in an image",
+				       reserved[i]);
+	if (S_ISDIR(node->mode) && holds_whiteouts(node)) {
+		r = settle_opaque(node, TRUSTED_OPAQUE, err);
+		if (r == 0)
+			r = settle_opaque(node, USER_OPAQUE, err);
+		if (r < 0)
+			return r;
+	}
+	return tree_check_xattrs(node, err);
+}
+
+static int settle_inode(struct tree *tree, struct tree_node *node, struct cop_error *err)
+{
+	int r;
+
+	if (!tree_mode_is_valid(node->mode))
+		return err_set(err, -EINVAL, "%o is no mode of a file", node->mode);
+	if (node->mtime_nsec >= NSEC_PER_SEC)
+		return err_set(err, -EINVAL, "an mtime has %u nanoseconds",
+			       node->mtime_nsec);
+	r = settle_data(tree, node, err);
+	return r < 0 ? r : settle_xattrs(node, err);
+}
+
+static int settle_all(struct tree *tree, struct cop_error *err)
+{
+	const struct tree_node *before = NULL;
+	unsigned int depth = 0;
+
+	for (struct tree_node *node = tree->root; node; node = tree_next(node)) {
+		int r = 0;
+
+		for (; before && before != node->parent; before = before->parent)
+			depth--;
+		if (depth > TREE_DEPTH_MAX)
+			r = err_set(err, -ERANGE, "more than %d directories deep",
+				    TREE_DEPTH_MAX);
+		else if (!node->link)
+			r = settle_inode(tree, node, err);
+		if (r < 0) {
+			auto_free char *path = tree_path(node);
+
+			return err_prefix(err, r, "'%s'", path ? path : node->name);
+		}
+		before = node;
+		depth++;
+	}
+	return 0;
+}
+
+int tree_canonicalise(struct tree *tree, struct cop_error *err)
+{
+	int r = tree_finish(tree, err);
+
+	if (r == 0)
+		r = place_links(tree, err);
+	return r < 0 ? r : settle_all(tree, err);
+}
