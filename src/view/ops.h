@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What each kind of view can do, and the part that all have in common.  The Object knows
+ * views only through this; a kind embeds struct view at the start of its own struct.
+ */
+#pragma once
+
+#include "store/commit.h"
+#include "view/view.h"
+
+struct view;
+
+/* struct view_capture - a view as it is at one moment; a kind embeds it likewise */
+struct view_capture {
+	struct tree *tree; /* canonical: what shall be committed */
+};
+
+/*
+ * struct view_ops
+ * @describe: for view_describe()
+ * @open:     make the view of @tree (consumed) in view->workdir, set view->path
+ * @close:    let go of everything but the common part, and free the view
+ * @prepare_writing: from now on writing to view->path is allowed
+ * @capture:  bring the tree up to date; new contents go to @staging, which is finished
+ *            when it returns
+ * @adopt:    the capture (consumed) was committed: it is what the view grows from now.
+ *            Cannot fail.
+ * @drop:     forget a capture
+ * @clamp, @changes: as object_clamp() and object_changes()
+ */
+struct view_ops {
+	const char *(*describe)(void);
+	int (*open)(struct cop_store *store, struct workdir *workdir, struct tree *tree,
+		    const struct cop_progress *progress, struct view **ret_view,
+		    struct cop_error *err);
+	void (*close)(struct view *view);
+	int (*prepare_writing)(struct view *view, struct cop_error *err);
+	int (*capture)(struct view *view, struct staging *staging,
+		       struct view_capture **ret_capture, struct cop_error *err);
+	void (*adopt)(struct view *view, struct view_capture *capture);
+	void (*drop)(struct view_capture *capture);
+	int (*clamp)(struct view *view, int64_t epoch, struct cop_error *err);
+	int (*changes)(struct view *view, struct object_changes *ret,
+		       struct cop_error *err);
+};
+
+extern const struct view_ops view_copy_ops;
+
+struct view {
+	const struct view_ops *ops;
+	struct workdir *workdir;
+	struct workdir *anchor;	 /* keeps what was committed last in use; may be NULL */
+	struct cop_store *store; /* borrowed */
+	char *path;		 /* of the tree, absolute */
+	struct cop_digest digest;
+	bool has_digest; /* the empty tree that an Object begins with has none */
+	/* Private to views.c. */
+	struct view *next_shared;
+	unsigned int n_users;
+	bool is_shared;
+};
+
+/*
+ * view_acquire() - a view of what @id stands for
+ * @id:     NULL: an empty tree
+ * @shared: one that is only read and may be in use elsewhere in this process
+ *
+ * Safe from any thread.  Return: 0; -ENOENT; another negative errno.
+ */
+int view_acquire(struct cop_store *store, const char *id, bool shared,
+		 const struct cop_progress *progress, struct view **ret_view,
+		 struct cop_error *err);
+
+/* view_release() - for each view_acquire(); NULL is fine.  Return: NULL. */
+struct view *view_release(struct view *view);
+
+/* view_share() - let others read it, as it is what its digest says */
+void view_share(struct view *view);
+
+/* view_claim() - true: the caller is its only user, and will be; false: others use it */
+bool view_claim(struct view *view);
+
+/* view_empty_tree() - a root directory 0755 of ours at the epoch, canonical */
+int view_empty_tree(struct tree **ret_tree, struct cop_error *err);
