@@ -151,7 +151,11 @@ bool json_number_compare(const json_t *a, const json_t *b, int *ret_order)
 	infinite_b = is_infinite(b, &value_b);
 	if (isnan(value_a) || isnan(value_b))
 		return false;
-	if (infinite_a || infinite_b) {
+	if (json_is_real(a))
+		value_a = json_real_value(a);
+	if (json_is_real(b))
+		value_b = json_real_value(b);
+	if (infinite_a || infinite_b || (json_is_real(a) && json_is_real(b))) {
 		*ret_order = order_of(value_a, value_b);
 		return true;
 	}

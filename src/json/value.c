@@ -145,6 +145,14 @@ int json_text_compare(struct json_text a, struct json_text b)
 	}
 }
 
+int json_key_compare(const char *a, const char *b)
+{
+	/* The bytes of UTF-8 are in the order of the code points; escapes are not. */
+	if (!strchr(a, JSON_ESCAPE) && !strchr(b, JSON_ESCAPE))
+		return strcmp(a, b);
+	return json_text_compare(json_text_of_key(a), json_text_of_key(b));
+}
+
 size_t json_text_length(struct json_text text)
 {
 	uint32_t code_point;

@@ -48,6 +48,9 @@ bool json_text_next(struct json_text *text, uint32_t *ret_code_point);
 /* json_text_compare() - by code points: negative, 0 or positive */
 int json_text_compare(struct json_text a, struct json_text b);
 
+/* json_key_compare() - the order of sorted keys, as Python sorts them */
+int json_key_compare(const char *a, const char *b);
+
 /* json_text_length() - number of code points, as Python counts */
 size_t json_text_length(struct json_text text);
 

@@ -131,10 +131,7 @@ static int compare_members(const void *a, const void *b)
 {
 	const struct member *x = a, *y = b;
 
-	/* The bytes of UTF-8 are in the order of the code points; escapes are not. */
-	if (!strchr(x->key, JSON_ESCAPE) && !strchr(y->key, JSON_ESCAPE))
-		return strcmp(x->key, y->key);
-	return json_text_compare(json_text_of_key(x->key), json_text_of_key(y->key));
+	return json_key_compare(x->key, y->key);
 }
 
 static int write_members(struct writer *writer, const struct member *members, size_t n,
