@@ -32,7 +32,8 @@ int staging_new(struct cop_store *store, struct workdir *workdir,
 struct staging *staging_free(struct staging *staging);
 DEFINE_AUTO_PTR(staging)
 
-/* staging_scan_options() - what makes tree_scan() hand files to @staging; borrowed */
+/* staging_scan_options() - what makes tree_scan() hand files to @staging; borrowed.  Its
+ * lock and unlock guard the arena of the tree for other callers of staging_add() too. */
 const struct tree_scan_options *staging_scan_options(struct staging *staging);
 
 /*
@@ -80,7 +81,10 @@ struct commit_request {
  * An equal object is kept, and files of it that the pool lost are put back.  After 0 the
  * object and the ref survive a power cut.  After a failure, refs and objects are as
  * before (whole files that were published already stay as garbage), and the call can be
- * repeated with the same staging.  The object is registered as in use by @workdir.
+ * repeated with the same staging, unless a sync failed (-EIO from then on: the kernel may
+ * have dropped what was staged).  -EAGAIN: a file that the pool had when it was staged is
+ * gone or was found damaged; stage again.  The object is registered as in use by
+ * @workdir.
  */
 int store_commit(struct cop_store *store, const struct commit_request *request,
 		 struct cop_digest *ret_digest, struct cop_error *err);
@@ -90,7 +94,8 @@ int store_digest_tree(const struct tree *tree, struct cop_digest *ret_digest,
 		      struct cop_error *err);
 
 /*
- * store_commit_directory() - scan @dir_fd and commit it
+ * store_commit_directory() - scan @dir_fd (not O_PATH) and commit it
+ * @store: may be NULL with only_digest
  * @source_epoch: clamp later mtimes to it; negative: do not
  * @report: may be NULL
  */
@@ -110,6 +115,7 @@ int store_commit_directory(struct cop_store *store, int dir_fd,
 
 /* The moments between the steps of a commit, for tests of crashes and power cuts. */
 enum commit_step {
+	COMMIT_FILE_READ,  /* a file was read and will be looked at again; any thread */
 	COMMIT_STAGED,	   /* files and image written, nothing synced */
 	COMMIT_SYNCED,	   /* first barrier passed, tmp/ID/moves is in place */
 	COMMIT_FILE_MOVED, /* after each file that entered the pool */
@@ -118,8 +124,9 @@ enum commit_step {
 	COMMIT_REF_SET,	   /* the ref is replaced and synced */
 };
 
-/* store_set_step_hook() - called at every step in the committing thread; NULL: nobody.
- * For tests; not safe beside running commits. */
+/* store_set_step_hook() - called at every step, COMMIT_FILE_READ in the threads that
+ * hash, the others in the committing thread; NULL: nobody. For tests; not safe beside
+ * running commits. */
 void store_set_step_hook(void (*hook)(void *data, enum commit_step step), void *data);
 
 /*

@@ -31,6 +31,11 @@ int object_open_image(struct cop_store *store, const struct cop_digest *digest,
 int object_read_tree(struct cop_store *store, const struct cop_digest *digest,
 		     struct tree **ret_tree, struct cop_error *err);
 
+/* object_mark_damaged() - whoever found its image or a file of it wrong or missing says
+ * so: it counts as absent until a commit has made it whole again */
+int object_mark_damaged(struct cop_store *store, const struct cop_digest *digest,
+			struct cop_error *err);
+
 /* pool_open_file() - content by its digest, read-only; checks that the size is @size.
  * Return: the fd; -ENOENT, -EUCLEAN (another size), naming the file; another errno. */
 int pool_open_file(struct cop_store *store, const struct cop_digest *digest,

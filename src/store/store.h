@@ -4,6 +4,14 @@
 
 #include <coppice/store.h>
 
+#include "base/defs.h"
+
+/* for auto_ptr(cop_store) */
+static inline void cop_store_freep(struct cop_store **store)
+{
+	*store = cop_store_close(*store);
+}
+
 /* store_fd() - the store's directory; borrowed */
 int store_fd(const struct cop_store *store);
 

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of this room share.  Paths are relative to the store's directory fd. */
+#pragma once
+
+#include <pthread.h>
+#include <stdio.h>
+
+#include "base/arena.h"
+#include "base/fs.h"
+#include "base/map.h"
+#include "base/work.h"
+#include "digest/verity.h"
+#include "store/commit.h"
+#include "store/lock.h"
+#include "store/object.h"
+#include "store/ref.h"
+#include "store/store.h"
+#include "store/workdir.h"
+
+struct cop_store {
+	char *path; /* absolute */
+	char *sources_path;
+	int fd;
+	bool read_only;
+	pthread_mutex_t mutex; /* guards @temps */
+	struct workdir **temps;
+	size_t n_temps;
+};
+
+/* store_check_writable() - 0, or -EROFS with a message */
+int store_check_writable(const struct cop_store *store, struct cop_error *err);
+
+/* Names below the store.  Each returns @path. */
+#define STORE_PATH_SIZE 96
+char *object_path(const struct cop_digest *digest, char path[STORE_PATH_SIZE]);
+char *pool_path(const struct cop_digest *digest, char path[STORE_PATH_SIZE]);
+char *list_path(const struct cop_digest *digest, char path[STORE_PATH_SIZE]);
+char *damaged_path(const struct cop_digest *digest, char path[STORE_PATH_SIZE]);
+
+/* ---- format.c */
+
+/* format_check() - -ENOENT when there is no format file */
+int format_check(int store_fd, const char *path, bool *ret_read_only,
+		 struct cop_error *err);
+/* format_create() - make what @store_fd lacks, the format file last */
+int format_create(int store_fd, const char *path, struct cop_error *err);
+/* format_make_dirs() - the directories of a store, where they are missing */
+int format_make_dirs(int store_fd, struct cop_error *err);
+
+/* ---- lock.c */
+
+/* lock_try_exclusive() - as store_lock_take(), but -EAGAIN instead of waiting */
+int lock_try_exclusive(struct cop_store *store, struct store_lock **ret_lock,
+		       struct cop_error *err);
+/* lock_tmp() - shared, waiting, to make a work directory; exclusive and without waiting
+ * (-EAGAIN) to look for dead ones */
+int lock_tmp(struct cop_store *store, enum store_lock_mode mode,
+	     struct store_lock **ret_lock, struct cop_error *err);
+/* lock_refs() - on top of a shared lock: only one process replaces names */
+int lock_refs(struct store_lock *lock, struct cop_error *err);
+void unlock_refs(struct store_lock *lock);
+
+/* ---- sweep.c, workdir.c */
+
+void store_sweep(struct cop_store *store);
+/* workdir_make_root() - tmp/ID/roots/DIGEST below the directory @workdir_fd */
+int workdir_make_root(int workdir_fd, const struct cop_digest *digest,
+		      struct cop_error *err);
+
+/* ---- pool.c */
+
+/* pool_state() - 1: a regular file of this size; 0: none, or one of another size */
+int pool_state(const struct cop_store *store, const struct cop_digest *digest,
+	       uint64_t size, struct cop_error *err);
+/* pool_verify() - 1: the content is right; 0: missing or wrong */
+int pool_verify(const struct cop_store *store, const struct cop_digest *digest,
+		uint64_t size, struct cop_error *err);
+
+/* ---- object.c */
+
+/* object_is_whole() - 1 when the image of @size bytes and its side list are there and no
+ * mark says otherwise, else 0 */
+int object_is_whole(const struct cop_store *store, const struct cop_digest *digest,
+		    uint64_t size);
+bool object_is_damaged(const struct cop_store *store, const struct cop_digest *digest);
+
+/* ---- resolve.c */
+
+struct resolved {
+	struct cop_digest digest;
+	bool is_ref; /* found as the ref @class and @name */
+	enum ref_class class;
+	char name[COP_DIGEST_HEX + 1]; /* of a stage found by a prefix; "": as given */
+};
+int resolve(struct cop_store *store, const char *id, struct resolved *ret,
+	    struct cop_error *err);
+
+/* ---- ref.c, meta.c */
+
+#define REF_NAME_SIZE 1024 /* longest name with its NUL */
+#define REF_PATH_SIZE (REF_NAME_SIZE + 32)
+
+/* ref_looks_like_id() - 6 to 64 lower-case hexadecimal digits */
+bool ref_looks_like_id(const char *name);
+/* ref_check_name() - 0, or -EINVAL with a message */
+int ref_check_name(enum ref_class class, const char *name, struct cop_error *err);
+
+/*
+ * ref_put() - move a meta file into place, then the ref, and make both durable
+ * @lock: a shared lock, taken before the caller saw the object
+ * @meta_dir_fd, @meta_name: the meta file, already on disk; NULL: leave the meta alone
+ */
+int ref_put(struct cop_store *store, struct store_lock *lock, enum ref_class class,
+	    const char *name, const struct cop_digest *digest, int meta_dir_fd,
+	    const char *meta_name, struct cop_error *err);
+
+char *meta_path(enum ref_class class, const char *name, char path[REF_PATH_SIZE]);
+/* meta_text() - what is kept for a ref, appended to @buf */
+int meta_text(const json_t *meta, const struct cop_digest *digest, struct buf *buf,
+	      struct cop_error *err);
+/* meta_put() - rename a file to where the meta of a ref belongs; clears away what an
+ * older name left in the way */
+int meta_put(struct cop_store *store, enum ref_class class, const char *name, int dir_fd,
+	     const char *file, struct cop_error *err);
+/* meta_remove() - best effort: a meta file without its ref says nothing */
+void meta_remove(struct cop_store *store, enum ref_class class, const char *name);
+/* dir_prune() - remove empty directories above the removed @path, but none of the first
+ * @n_keep parts */
+void dir_prune(int store_fd, const char *path, unsigned int n_keep);
+
+/* ---- staging.c, stage-file.c */
+
+/* One content that was seen: in the pool already, or kept under tmp/ID/files. */
+enum staged_state { STAGED_CLAIMED, STAGED_IN_POOL, STAGED_NEW };
+struct staged_file {
+	struct cop_digest digest;
+	uint64_t size;
+	enum staged_state state;
+};
+
+struct stage_context;
+
+struct staging {
+	struct cop_store *store; /* NULL: only hash */
+	struct workdir *workdir; /* NULL: only hash */
+	const struct cop_progress *progress;
+	struct tree_scan_options scan_options;
+	struct work *work;
+	size_t buffer_size; /* files up to this size are read as a whole */
+	int files_fd;	    /* tmp/ID/files */
+	bool fix_mode;	    /* the umask takes bits of 0444 */
+	bool finished;
+	bool lost; /* a sync failed: the kernel may have dropped what we wrote */
+	struct cop_error failure;
+	pthread_mutex_t mutex; /* guards all below, and the arena of the tree */
+	struct arena *arena;
+	struct map *files; /* digest -> struct staged_file */
+	struct stage_context *contexts;
+	uint64_t n_large;
+	struct staging_totals totals;
+	int64_t last_update_ms;
+};
+
+/* What one worker needs to read a file; passed from file to file. */
+struct stage_context {
+	struct stage_context *next;
+	struct verity *verity;
+	uint8_t *buffer; /* buffer_size + 1 bytes */
+};
+
+struct stage_item {
+	struct tree *tree;
+	struct tree_node *node;
+	int fd;
+	struct stat st;
+	char path[];
+};
+
+/* stage_file() - read, hash, keep, and give the node its content */
+int stage_file(struct staging *staging, struct stage_context *context,
+	       struct stage_item *item, struct cop_error *err);
+
+/* ---- moves.c: what a commit has to move, in memory and as tmp/ID/moves */
+
+struct move {
+	struct cop_digest digest;
+	uint64_t size;
+	char *path; /* below the work directory, owned; NULL: files/ab/cdef... */
+	bool done;
+};
+
+struct moves {
+	struct cop_digest object;
+	uint64_t image_size;
+	enum ref_class class;
+	char *name; /* owned; NULL: no ref */
+	struct move *list;
+	size_t n;
+};
+
+void moves_done(struct moves *moves);
+int moves_write(const struct moves *moves, int workdir_fd, const char *name,
+		struct cop_error *err);
+/* moves_read() - -ENOENT when there is none; -EBADMSG */
+int moves_read(int workdir_fd, struct moves *moves, struct cop_error *err);
+#define MOVE_PATH_SIZE 8192
+const char *move_path(const struct move *move, char text[STORE_PATH_SIZE]);
+
+/* ---- publish.c */
+
+/*
+ * struct publication - what gets its final name; the caller holds the shared lock
+ * @tree: of the object; every pool file of it must be there in the end
+ * @replace_image: the one that is there is not trusted
+ */
+struct publication {
+	struct cop_store *store;
+	int workdir_fd;
+	struct moves *moves;
+	const struct tree *tree;
+	bool replace_image;
+};
+/* publish() - -EAGAIN: a file that the pool had is gone; the message names it */
+int publish(const struct publication *publication, struct cop_error *err);
+/* publish_check_files() - 0 when the pool has every file of @tree; -EAGAIN */
+int publish_check_files(const struct cop_store *store, const struct tree *tree,
+			struct cop_error *err);
+
+/* ---- commit.c */
+
+void commit_step(enum commit_step step);

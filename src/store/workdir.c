@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Work directories.  Who holds the kernel's lock on tmp/ID lives; a directory whose lock
+ * is free belongs to nobody.  It is made and locked under the tmp byte, so that a sweeper
+ * never meets one that is there but not locked yet.
+ */
+#include "store/workdir.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+
+#include "base/text.h"
+#include "store/private.h"
+
+/* What callers may add before and behind the random part of a name. */
+#define AFFIX_MAX ((size_t)100)
+
+struct workdir {
+	struct cop_store *store;
+	char *name; /* below the store: "tmp/ID" */
+	char *path;
+	int fd;
+};
+
+struct workdir *workdir_free(struct workdir *workdir)
+{
+	if (!workdir)
+		return NULL;
+	/* The lock is held until all is gone.  Root needs no force, and must not change
+	 * the mode of an inode that the pool may share. */
+	if (workdir->fd >= 0)
+		(void)fs_remove_all(workdir->store->fd, workdir->name, geteuid() != 0,
+				    NULL);
+	closep(&workdir->fd);
+	free(workdir->path);
+	free(workdir->name);
+	free(workdir);
+	return NULL;
+}
+
+static bool affix_is_valid(const char *affix)
+{
+	return !affix ||
+	       (strlen(affix) <= AFFIX_MAX && !strchr(affix, '/') && *affix != '.');
+}
+
+static int make_name(struct workdir *workdir, const char *prefix, const char *suffix,
+		     struct cop_error *err)
+{
+	char random[FS_TEMPORARY_NAME];
+	int n;
+
+	(void)fs_temporary_name(random);
+	free(workdir->name);
+	n = asprintf(&workdir->name, "tmp/%s%s%s", prefix ? prefix : "",
+		     random + strlen(".tmp-"), suffix ? suffix : "");
+	if (n < 0) {
+		workdir->name = NULL;
+		return err_oom(err);
+	}
+	return 0;
+}
+
+static int make_directory(struct workdir *workdir, const char *prefix, const char *suffix,
+			  struct cop_error *err)
+{
+	struct cop_store *store = workdir->store;
+	int r;
+
+	do {
+		r = make_name(workdir, prefix, suffix, err);
+		if (r < 0)
+			return r;
+		r = mkdirat(store->fd, workdir->name, 0700) < 0 ? -errno : 0;
+	} while (r == -EEXIST);
+	if (r < 0)
+		return err_code(err, r, "make a work directory in store '%s'",
+				store->path);
+	workdir->fd = openat(store->fd, workdir->name,
+			     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (workdir->fd < 0 || flock(workdir->fd, LOCK_EX | LOCK_NB) < 0) {
+		r = err_errno(err, "lock '%s' of store '%s'", workdir->name, store->path);
+		(void)unlinkat(store->fd, workdir->name, AT_REMOVEDIR);
+		return r;
+	}
+	return 0;
+}
+
+int workdir_new(struct cop_store *store, const char *prefix, const char *suffix,
+		struct workdir **ret_workdir, struct cop_error *err)
+{
+	auto_ptr(workdir) workdir = NULL;
+	auto_lock *lock = NULL;
+	int r;
+
+	r = store_check_writable(store, err);
+	if (r < 0)
+		return r;
+	if (!affix_is_valid(prefix) || !affix_is_valid(suffix))
+		return err_set(err, -EINVAL,
+			       "make a work directory: '%s' and '%s' cannot be parts of "
+			       "its name",
+			       prefix ? prefix : "", suffix ? suffix : "");
+	workdir = calloc(1, sizeof(*workdir));
+	if (!workdir)
+		return err_oom(err);
+	workdir->store = store;
+	workdir->fd = -EBADF;
+	r = lock_tmp(store, STORE_LOCK_SHARED, &lock, err);
+	if (r < 0)
+		return r;
+	r = make_directory(workdir, prefix, suffix, err);
+	if (r < 0)
+		return r;
+	if (asprintf(&workdir->path, "%s/%s", store->path, workdir->name) < 0) {
+		workdir->path = NULL;
+		return err_oom(err);
+	}
+	*ret_workdir = TAKE_PTR(workdir);
+	return 0;
+}
+
+int workdir_fd(const struct workdir *workdir)
+{
+	return workdir->fd;
+}
+
+const char *workdir_path(const struct workdir *workdir)
+{
+	return workdir->path;
+}
+
+int workdir_make_root(int workdir_fd, const struct cop_digest *digest,
+		      struct cop_error *err)
+{
+	char hex[COP_DIGEST_HEX + 1], path[STORE_PATH_SIZE];
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "roots/%s", cop_digest_to_hex(digest, hex));
+	if (mkdirat(workdir_fd, "roots", 0700) < 0 && errno != EEXIST)
+		return err_errno(err, "register object '%s' as in use", hex);
+	fd = openat(workdir_fd, path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_errno(err, "register object '%s' as in use", hex);
+	(void)close(fd);
+	return 0;
+}
+
+int workdir_register(struct workdir *workdir, const struct cop_digest *digest,
+		     struct cop_error *err)
+{
+	return workdir_make_root(workdir->fd, digest, err);
+}
+
+int cop_store_tempdir(struct cop_store *store, const char *prefix, const char *suffix,
+		      char **ret_path, struct cop_error *err)
+{
+	auto_ptr(workdir) workdir = NULL;
+	auto_free char *path = NULL;
+	struct workdir **grown;
+	int r;
+
+	r = workdir_new(store, prefix, suffix, &workdir, err);
+	if (r < 0)
+		return r;
+	path = strdup(workdir->path);
+	if (!path)
+		return err_oom(err);
+	(void)pthread_mutex_lock(&store->mutex);
+	grown = reallocarray(store->temps, store->n_temps + 1, sizeof(*grown));
+	if (grown) {
+		store->temps = grown;
+		store->temps[store->n_temps++] = TAKE_PTR(workdir);
+	}
+	(void)pthread_mutex_unlock(&store->mutex);
+	if (!grown)
+		return err_oom(err);
+	*ret_path = TAKE_PTR(path);
+	return 0;
+}
