@@ -8,6 +8,8 @@
 
 #include <assert.h>
 
+#define SHOWN_PATH_MAX 600
+
 void image_plan_done(struct image_plan *plan)
 {
 	free(plan->inodes);
@@ -21,9 +23,14 @@ int image_refuse(const struct tree_node *node, int code, const char *reason,
 		 struct cop_error *err)
 {
 	auto_free char *path = tree_path(node);
+	const char *shown = path ? path : node->name;
+	size_t size = strlen(shown);
 
-	return err_set(err, code, "write image: '%s': %s",
-		       path ? path : (node->parent ? node->name : "/"), reason);
+	/* The reason must not be cut off behind a path that fills the message. */
+	if (size > SHOWN_PATH_MAX)
+		return err_set(err, code, "write image: '...%s': %s",
+			       shown + size - SHOWN_PATH_MAX, reason);
+	return err_set(err, code, "write image: '%s': %s", shown, reason);
 }
 
 /* "." and ".." come before the hexadecimal names in every order. */
@@ -160,6 +167,7 @@ static int append_node(struct image_plan *plan, uint32_t parent,
 	*inode = (struct plan_inode){
 		.node = node,
 		.parent = parent,
+		.depth = node->parent ? (uint16_t)(plan->inodes[parent].depth + 1) : 0,
 		.nlink = S_ISDIR(node->mode) ? 2 : node->nlink,
 		.flags = is_whiteout ? PLAN_WHITEOUT : 0,
 	};
@@ -189,6 +197,10 @@ static int append_children(struct image_plan *plan, uint32_t position,
 	while (plan_walk_next(&walk, &entry)) {
 		if (entry.kind == ENTRY_WHITEOUT)
 			append_whiteout(plan, entry.number);
+		if (entry.kind == ENTRY_CHILD && directory->depth >= TREE_DEPTH_MAX)
+			return image_refuse(entry.node, -EFBIG,
+					    "the tree is more than 1024 levels deep",
+					    err);
 		if (entry.kind != ENTRY_CHILD || entry.node->link)
 			continue;
 		r = append_node(plan, position, entry.node, err);

@@ -41,6 +41,7 @@ struct plan_inode {
 	uint32_t nlink;
 	uint16_t n_items;
 	uint16_t tail;
+	uint16_t depth;
 	uint8_t n_shared;
 	uint8_t flags;
 };

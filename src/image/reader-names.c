@@ -110,18 +110,13 @@ static int read_hidden(struct image_reader *reader, struct raw_inode *raw)
 static int visit_new(struct image_reader *reader, const struct listing *listing,
 		     const struct dirent *dirent, struct raw_inode *raw)
 {
-	const struct read_inode *parent = &reader->inodes[listing->inode];
-	unsigned int depth = parent->depth + 1u;
 	uint32_t inode;
-	int r;
+	int r = meet(reader, raw->offset, raw, listing->inode, &inode);
 
-	if (S_ISDIR(raw->mode) && depth > TREE_DEPTH_MAX)
-		return reader_bad(reader, dirent->offset,
-				  "directories are more than %d deep", TREE_DEPTH_MAX);
-	r = meet(reader, raw->offset, raw, listing->inode, &inode);
 	if (r < 0)
 		return r;
-	reader->inodes[inode].depth = (uint16_t)depth;
+	reader->inodes[inode].depth =
+		(uint16_t)(reader->inodes[listing->inode].depth + 1);
 	if (reader->inodes[inode].is_hidden)
 		return read_hidden(reader, raw);
 	if (S_ISDIR(raw->mode) || raw->number == reader->next_number)
@@ -194,6 +189,9 @@ static int visit(struct image_reader *reader, struct listing *listing,
 	    (dirent->name_size == 1 ||
 	     (dirent->name_size == 2 && dirent->name[1] == '.')))
 		return visit_dots(reader, listing, dirent);
+	if (reader->inodes[listing->inode].depth >= TREE_DEPTH_MAX)
+		return reader_bad(reader, dirent->offset,
+				  "the tree is more than %d levels deep", TREE_DEPTH_MAX);
 	if (dirent->nid >= reader->size / IMAGE_SLOT)
 		return reader_bad(reader, dirent->offset,
 				  "the entry's inode is beyond the end of the image");
