@@ -181,6 +181,7 @@ static void change_mkdir(const char *path)
 {
 	assert_int_equal(mkdir(join(path, "new"), 0711), 0);
 	write_file(path, "new/file", "in a new directory");
+	assert_int_equal(setxattr(join(path, "new/file"), "user.new", "1", 1, 0), 0);
 	assert_int_equal(symlink("../etc", join(path, "new/etc")), 0);
 }
 
