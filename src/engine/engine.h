@@ -69,7 +69,7 @@ struct engine_stage_report {
 	double commit_seconds;	    /* of its checkpoint, 0 without */
 	bool kept;		    /* a checkpoint was made */
 	const char *why;	    /* why it was kept or not, in a few words */
-	uint64_t new_bytes;	    /* that the checkpoint added to the pool */
+	uint64_t new_bytes;	    /* in files that the checkpoint found changed */
 	const char *digest;	    /* of the checkpoint, or NULL */
 	const char *output;	    /* everything the stage printed (capped), or NULL */
 	unsigned int number, total; /* 1-based position among the stages of this run */
@@ -95,6 +95,8 @@ struct engine_monitor {
  *               types; NULL-terminated; NULL: auto
  * @cancel_fd: readable: stop at once, clean up, return -EINTR; 0 or less: none
  * @require_sandbox: fail where stages cannot be isolated fully instead of saying so
+ * @retry_command: what a person types to run the same again, for the note that follows a
+ *                 failed stage; may be NULL
  */
 struct engine_options {
 	const char *const *exports;
@@ -102,6 +104,7 @@ struct engine_options {
 	const char *const *checkpoints;
 	int cancel_fd;
 	bool require_sandbox;
+	const char *retry_command;
 	struct engine_monitor monitor;
 };
 

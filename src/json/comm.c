@@ -223,21 +223,26 @@ int comm_receive(int socket, json_t **ret_message, struct comm_fds *ret_fds,
 	return 1;
 }
 
-static int fill_address(const char *path, struct sockaddr_un *ret_address,
+union address {
+	struct sockaddr any;
+	struct sockaddr_un local;
+};
+
+static int fill_address(const char *path, union address *ret_address,
 			struct cop_error *err)
 {
-	*ret_address = (struct sockaddr_un){.sun_family = AF_UNIX};
-	if (strlen(path) >= sizeof(ret_address->sun_path))
+	ret_address->local = (struct sockaddr_un){.sun_family = AF_UNIX};
+	if (strlen(path) >= sizeof(ret_address->local.sun_path))
 		return err_set(err, -ENAMETOOLONG,
 			       "socket '%s': the path is longer than %zu bytes", path,
-			       sizeof(ret_address->sun_path) - 1);
-	memcpy(ret_address->sun_path, path, strlen(path) + 1);
+			       sizeof(ret_address->local.sun_path) - 1);
+	memcpy(ret_address->local.sun_path, path, strlen(path) + 1);
 	return 0;
 }
 
 int comm_listen(const char *path, struct cop_error *err)
 {
-	struct sockaddr_un address;
+	union address address;
 	auto_close int fd = -EBADF;
 	int r = fill_address(path, &address, err);
 
@@ -246,15 +251,14 @@ int comm_listen(const char *path, struct cop_error *err)
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return err_errno(err, "make a socket");
-	if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    listen(fd, BACKLOG) < 0)
+	if (bind(fd, &address.any, sizeof(address.local)) < 0 || listen(fd, BACKLOG) < 0)
 		return err_errno(err, "listen on '%s'", path);
 	return TAKE_FD(fd);
 }
 
 int comm_connect(const char *path, struct cop_error *err)
 {
-	struct sockaddr_un address;
+	union address address;
 	auto_close int fd = -EBADF;
 	int r = fill_address(path, &address, err);
 
@@ -263,7 +267,7 @@ int comm_connect(const char *path, struct cop_error *err)
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return err_errno(err, "make a socket");
-	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+	if (connect(fd, &address.any, sizeof(address.local)) < 0)
 		return err_errno(err, "connect to '%s'", path);
 	return TAKE_FD(fd);
 }

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A stage that failed: its tree and log are kept, and the person is told how to go on. */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <sys/wait.h>
+
+#include "base/process.h"
+#include "engine/run.h"
+#include "store/store.h"
+
+/* Less than this is a full disk. */
+#define FULL_BYTES MIB
+
+static bool disk_is_full(const struct run *run)
+{
+	struct statvfs st;
+
+	return fstatvfs(store_fd(run->store), &st) == 0 &&
+	       ((uint64_t)st.f_bavail * st.f_frsize < FULL_BYTES ||
+		(st.f_files > 0 && st.f_favail == 0));
+}
+
+static const char *describe_death(const struct run *run,
+				  const struct stage_outcome *outcome, char *text,
+				  size_t size)
+{
+	const char *reason = "";
+	char how[96];
+
+	if (disk_is_full(run) ||
+	    strstr(buf_text(&outcome->log), "No space left on device"))
+		reason = ", the disk is full";
+	else if (outcome->out_of_memory)
+		reason = ", out of memory";
+	(void)snprintf(text, size, "%s%s",
+		       process_describe(outcome->status, how, sizeof(how)), reason);
+	return text;
+}
+
+/* The tree is only to look at: that it cannot be kept is no further failure. */
+static bool keep_tree(struct run *run, const struct manifest_stage *stage,
+		      struct cop_object *object)
+{
+	auto_json *meta =
+		json_pack("{s:s, s:s, s:s}", "stage", stage->type, "pipeline",
+			  stage->pipeline->name, "manifest", run->manifest->digest);
+	const struct object_commit_options options = {
+		.class = REF_FAILED,
+		.name = stage->id,
+		.meta = meta,
+		.progress = run->monitor->progress,
+		.keep_base = true,
+	};
+	struct cop_error reason = {};
+
+	if (object_commit_as(object, &options, NULL, &reason) == 0)
+		return true;
+	run_note(run, "the failed tree could not be kept: %s", reason.message);
+	return false;
+}
+
+static bool keep_log(struct run *run, const struct manifest_stage *stage,
+		     const struct stage_outcome *outcome)
+{
+	struct cop_error reason = {};
+
+	if (outcome->log.size == 0)
+		return false;
+	if (store_log_write(run->store, stage->id, outcome->log.data, outcome->log.size,
+			    &reason) == 0)
+		return true;
+	run_note(run, "the log could not be kept: %s", reason.message);
+	return false;
+}
+
+int stage_fail(struct run *run, const struct manifest_stage *stage,
+	       struct cop_object *object, const struct stage_outcome *outcome,
+	       struct cop_error *err)
+{
+	const char *retry = run->options->retry_command;
+	char how[160], line[512];
+
+	describe_death(run, outcome, how, sizeof(how));
+	if (keep_tree(run, stage, object))
+		run_note(run, "look inside:  coppice run failed/%.12s", stage->id);
+	if (keep_log(run, stage, outcome))
+		run_note(run, "read the log: coppice log failed/%.12s", stage->id);
+	run_note(run, "try again:    %s", retry ? retry : "coppice build ...");
+	return err_set(err, -ECHILD, "stage %u of pipeline '%s', %s: %s: %s",
+		       stage->number, stage->pipeline->name, stage->type, how,
+		       outcome->exception ? outcome->exception
+					  : process_last_line(buf_text(&outcome->log),
+							      line, sizeof(line)));
+}

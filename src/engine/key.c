@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/key.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/fs.h"
+#include "json/json.h"
+
+/* Raised when the same parts mean something else. */
+#define KEY_VERSION 1
+
+static int hash(const json_t *json, char key[SHA256_HEX + 1], struct cop_error *err)
+{
+	auto_buf text = {};
+	int r = json_canonical(json, &text, err);
+
+	return r < 0 ? r : sha256_bytes(text.data, text.size, key, err);
+}
+
+static json_t *describe_devices(const struct manifest_stage *stage)
+{
+	auto_json *ids = json_object();
+
+	for (size_t i = 0; i < stage->n_devices; i++)
+		if (json_object_set_new(ids, stage->devices[i].name,
+					json_string(stage->devices[i].id)) < 0)
+			return NULL;
+	return TAKE_PTR(ids);
+}
+
+static json_t *describe_input_modules(const struct manifest_stage *stage)
+{
+	auto_json *keys = json_object();
+
+	for (size_t i = 0; i < stage->n_inputs; i++)
+		if (json_object_set_new(keys, stage->inputs[i].type,
+					json_string(stage->inputs[i].module->key)) < 0)
+			return NULL;
+	return TAKE_PTR(keys);
+}
+
+int key_compute(const struct manifest_stage *stage, const struct key_parts *parts,
+		char key[SHA256_HEX + 1], struct cop_error *err)
+{
+	auto_json *json = json_pack(
+		"{s:i, s:s, s:s, s:s?, s:s, s:s?, s:o, s:o, s:O*}", "version",
+		KEY_VERSION, "id", stage->id, "module", stage->module->key, "base",
+		parts->base, "build", parts->build, "runner", parts->runner, "devices",
+		describe_devices(stage), "input-modules", describe_input_modules(stage),
+		"inputs", parts->inputs);
+
+	return json ? hash(json, key, err) : err_oom(err);
+}
+
+/* The value of NAME=value, quotes removed; NULL: not there. */
+static char *os_release_value(const char *text, const char *name)
+{
+	size_t length = strlen(name);
+
+	for (const char *line = text; line && *line;) {
+		size_t size = strcspn(line, "\n");
+
+		if (size > length && strncmp(line, name, length) == 0 &&
+		    line[length] == '=') {
+			const char *value = line + length + 1;
+			size_t left = size - length - 1;
+
+			if (left >= 2 && (*value == '"' || *value == '\'') &&
+			    value[left - 1] == *value) {
+				value++;
+				left -= 2;
+			}
+			return strndup(value, left);
+		}
+		line += size;
+		line += *line == '\n';
+	}
+	return NULL;
+}
+
+int key_of_host(char key[SHA256_HEX + 1], struct cop_error *err)
+{
+	static const char *const places[] = {"/etc/os-release", "/usr/lib/os-release"};
+	auto_free char *id = NULL, *version = NULL;
+	auto_json *json = NULL;
+	auto_buf text = {};
+
+	for (size_t i = 0; i < ARRAY_SIZE(places) && text.size == 0; i++) {
+		auto_close int fd = open(places[i], O_RDONLY | O_CLOEXEC);
+		int r = fd < 0 ? 0 : fs_read_all(fd, 64 * KIB, &text, err);
+
+		if (r < 0)
+			return err_prefix(err, r, "'%s'", places[i]);
+	}
+	id = os_release_value(buf_text(&text), "ID");
+	version = os_release_value(buf_text(&text), "VERSION_ID");
+	json = json_pack("{s:s, s:s}", "id", id ? id : "linux", "version",
+			 version ? version : "");
+	return json ? hash(json, key, err) : err_oom(err);
+}

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/module.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/fs.h"
+#include "base/map.h"
+#include "json/json.h"
+
+#define META_SIZE_MAX (4 * MIB)
+/* Where a module of ours says how old its output is. */
+#define REVISION_KEY "org.coppice.revision"
+
+struct modules {
+	const struct engine_places *places;
+	struct map *map; /* "stages/NAME" to struct module */
+	struct module **all;
+	size_t n_all;
+};
+
+static const char *const class_names[] = {
+	[MODULE_STAGE] = "stage",   [MODULE_SOURCE] = "source", [MODULE_INPUT] = "input",
+	[MODULE_DEVICE] = "device", [MODULE_MOUNT] = "mount",
+};
+
+const char *module_class_name(enum module_class class)
+{
+	return class_names[class];
+}
+
+static struct module *module_free(struct module *module)
+{
+	if (!module)
+		return NULL;
+	free(module->name);
+	free(module->path);
+	free(module->libdir);
+	json_decref(module->meta);
+	(void)schema_free(module->schema);
+	free(module);
+	return NULL;
+}
+
+DEFINE_AUTO_PTR(module)
+
+int modules_new(const struct engine_places *places, struct modules **ret_modules,
+		struct cop_error *err)
+{
+	auto_ptr(modules) modules = calloc(1, sizeof(*modules));
+
+	if (!modules)
+		return err_oom(err);
+	modules->places = places;
+	modules->map = map_new();
+	if (!modules->map)
+		return err_oom(err);
+	*ret_modules = TAKE_PTR(modules);
+	return 0;
+}
+
+struct modules *modules_free(struct modules *modules)
+{
+	if (!modules)
+		return NULL;
+	for (size_t i = 0; i < modules->n_all; i++)
+		(void)module_free(modules->all[i]);
+	free(modules->all);
+	(void)map_free(modules->map);
+	free(modules);
+	return NULL;
+}
+
+/* A name is part of a path. */
+static bool name_is_safe(const char *name)
+{
+	return *name && *name != '.' && *name != '-' && !strchr(name, '/') &&
+	       strlen(name) < 200;
+}
+
+static int check_meta_lists(const json_t *meta, const char *where, struct cop_error *err)
+{
+	json_t *capabilities = NULL;
+	size_t i;
+	json_t *name;
+	int r = json_optional_array(meta, "capabilities", where, &capabilities, err);
+
+	if (r < 0)
+		return r;
+	json_array_foreach (capabilities, i, name)
+		if (!json_is_text(name))
+			return err_set(err, -EINVAL, "%s: a capability is not a string",
+				       where);
+	return 0;
+}
+
+/* osbuild's description is a closed object; ours has one more key. */
+static int check_meta(const json_t *meta, const char *where, struct cop_error *err)
+{
+	static const char *const keys[] = {"summary", "description", "capabilities",
+					   "schema",  "schema_2",    REVISION_KEY,
+					   NULL};
+	json_t *schema = NULL, *description;
+	const char *summary;
+	int r;
+
+	if (!json_is_object(meta))
+		return err_set(err, -EINVAL, "%s: not an object", where);
+	r = json_only_keys(meta, keys, where, err);
+	if (r == 0)
+		r = json_get_string(meta, "summary", where, &summary, err);
+	if (r == 0)
+		r = json_get_array(meta, "description", where, &description, err);
+	if (r == 0)
+		r = check_meta_lists(meta, where, err);
+	if (r == 0)
+		r = json_optional_object(meta, "schema", where, &schema, err);
+	if (r == 0)
+		r = json_optional_object(meta, "schema_2", where, &schema, err);
+	if (r < 0)
+		return r;
+	if (!schema)
+		return err_set(err, -EINVAL, "%s: has neither 'schema' nor 'schema_2'",
+			       where);
+	return 0;
+}
+
+static int read_meta(struct module *module, int dir_fd, struct cop_error *err)
+{
+	auto_json *schema = NULL;
+	auto_buf text = {};
+	char name[256];
+	int r;
+
+	(void)snprintf(name, sizeof(name), "%s.meta.json", module->name);
+	r = fs_read_file(dir_fd, name, META_SIZE_MAX, &text, err);
+	if (r == 0)
+		r = json_read(text.data, text.size, &module->meta, err);
+	if (r == 0)
+		r = check_meta(module->meta, name, err);
+	if (r == 0)
+		r = module_schema(module, &schema, err);
+	if (r == 0)
+		r = schema_new(schema, module->name, &module->schema, err);
+	if (r < 0)
+		return err_prefix(err, r == -ENOMEM ? r : -EINVAL,
+				  "description of %s '%s'", class_names[module->class],
+				  module->name);
+	return 0;
+}
+
+static int compute_key(struct module *module, int fd, struct cop_error *err)
+{
+	int64_t revision = -1;
+	char hex[SHA256_HEX + 1];
+	int r = json_optional_integer(module->meta, REVISION_KEY, module->name, &revision,
+				      err);
+
+	if (r < 0)
+		return r;
+	if (revision >= 0) {
+		(void)snprintf(module->key, sizeof(module->key), "revision %lld",
+			       (long long)revision);
+		return 0;
+	}
+	r = sha256_fd(fd, hex, err);
+	if (r < 0)
+		return err_prefix(err, r, "hash '%s'", module->path);
+	(void)snprintf(module->key, sizeof(module->key), "file %s", hex);
+	return 0;
+}
+
+/* Return: 1 when @libdir has it, 0 when not. */
+static int look_in(struct module *module, const char *libdir, struct cop_error *err)
+{
+	char directory[32];
+	auto_close int top = -EBADF, dir = -EBADF, fd = -EBADF;
+	struct stat st;
+	int r;
+
+	(void)snprintf(directory, sizeof(directory), "%ss", class_names[module->class]);
+	top = open(libdir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (top >= 0)
+		dir = openat(top, directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* Symlinks are how one program has many names. */
+	if (dir >= 0)
+		fd = openat(dir, module->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return errno == ENOENT || errno == ENOTDIR
+			       ? 0
+			       : err_errno(err, "open '%s/%s/%s'", libdir, directory,
+					   module->name);
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || !(st.st_mode & 0111))
+		return 0;
+	module->libdir = realpath(libdir, NULL);
+	if (!module->libdir || asprintf(&module->path, "%s/%s/%s", module->libdir,
+					directory, module->name) < 0) {
+		module->path = NULL;
+		return err_oom(err);
+	}
+	r = read_meta(module, dir, err);
+	if (r == 0)
+		r = compute_key(module, fd, err);
+	return r < 0 ? r : 1;
+}
+
+static int unknown(const struct modules *modules, enum module_class class,
+		   const char *name, struct cop_error *err)
+{
+	auto_buf looked = {};
+
+	for (const char *const *libdir = modules->places->libdirs; *libdir; libdir++)
+		(void)buf_printf(&looked, "%s%s/%ss", looked.size ? ", " : "", *libdir,
+				 class_names[class]);
+	return err_set(err, -ENOENT, "unknown %s '%s' (looked in %s)", class_names[class],
+		       name, looked.size ? buf_text(&looked) : "no directory");
+}
+
+static int load(const struct modules *modules, enum module_class class, const char *name,
+		struct module **ret_module, struct cop_error *err)
+{
+	auto_ptr(module) module = calloc(1, sizeof(*module));
+
+	if (!module)
+		return err_oom(err);
+	module->class = class;
+	module->name = strdup(name);
+	if (!module->name)
+		return err_oom(err);
+	for (const char *const *libdir = modules->places->libdirs; *libdir; libdir++) {
+		int r = look_in(module, *libdir, err);
+
+		if (r < 0)
+			return r;
+		if (r > 0) {
+			*ret_module = TAKE_PTR(module);
+			return 0;
+		}
+	}
+	return unknown(modules, class, name, err);
+}
+
+static int remember(struct modules *modules, struct module *module)
+{
+	struct module **all;
+	void **slot;
+
+	all = reallocarray(modules->all, modules->n_all + 1, sizeof(*all));
+	if (!all)
+		return -ENOMEM;
+	modules->all = all;
+	slot = map_slot(modules->map, module->path + strlen(module->libdir) + 1,
+			strlen(module->path) - strlen(module->libdir) - 1);
+	if (!slot)
+		return -ENOMEM;
+	*slot = module;
+	all[modules->n_all++] = module;
+	return 0;
+}
+
+int modules_get(struct modules *modules, enum module_class class, const char *name,
+		const struct module **ret_module, struct cop_error *err)
+{
+	auto_ptr(module) module = NULL;
+	char key[256];
+	int length, r;
+
+	if (!name_is_safe(name))
+		return err_set(err, -ENOENT, "'%s' is not the name of a %s", name,
+			       class_names[class]);
+	length = snprintf(key, sizeof(key), "%ss/%s", class_names[class], name);
+	*ret_module = map_get(modules->map, key, (size_t)length);
+	if (*ret_module)
+		return 0;
+	r = load(modules, class, name, &module, err);
+	if (r < 0)
+		return r;
+	if (remember(modules, module) < 0)
+		return err_oom(err);
+	*ret_module = TAKE_PTR(module);
+	return 0;
+}
+
+const json_t *module_capabilities(const struct module *module)
+{
+	return json_object_get(module->meta, "capabilities");
+}

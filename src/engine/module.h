@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Modules: programs in libdirs, with a NAME.meta.json beside each that says what they
+ * accept.  A module is looked up once and then known for the life of the table.
+ */
+#pragma once
+
+#include "digest/sha256.h"
+#include "engine/engine.h"
+#include "json/schema.h"
+
+enum module_class {
+	MODULE_STAGE,
+	MODULE_SOURCE,
+	MODULE_INPUT,
+	MODULE_DEVICE,
+	MODULE_MOUNT,
+};
+
+/* module_class_name() - "stage"; the directory in a libdir is its plural */
+const char *module_class_name(enum module_class class);
+
+/*
+ * struct module
+ * @name:   "org.osbuild.noop"
+ * @path:   of its executable, absolute
+ * @libdir: where it was found, absolute
+ * @meta:   its description, checked
+ * @schema: of its part of a version 2 manifest, as osbuild assembles it
+ * @key:    "revision N" for modules of ours, "file HEX" (hash of the executable) for
+ *          others: changes whenever its output for the same input may
+ */
+struct module {
+	enum module_class class;
+	char *name, *path, *libdir;
+	json_t *meta;
+	struct schema *schema;
+	char key[SHA256_HEX + 16];
+};
+
+struct modules;
+
+/* modules_new() - an empty table; @places must outlive it */
+int modules_new(const struct engine_places *places, struct modules **ret_modules,
+		struct cop_error *err);
+struct modules *modules_free(struct modules *modules);
+DEFINE_AUTO_PTR(modules)
+
+/*
+ * modules_get() - borrowed from the table
+ *
+ * Return: 0; -ENOENT naming the directories that were searched; -EINVAL when its
+ * description is unusable; another negative errno.
+ */
+int modules_get(struct modules *modules, enum module_class class, const char *name,
+		const struct module **ret_module, struct cop_error *err);
+
+/* module_schema() - assembled from class, name and description; a new reference */
+int module_schema(const struct module *module, json_t **ret_schema,
+		  struct cop_error *err);
+
+/* module_capabilities() - names that it needs beside the usual; an array or NULL */
+const json_t *module_capabilities(const struct module *module);

@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A whole run.  One Object goes through all stages of a pipeline; the locks of the stages
+ * since its last checkpoint are held until the next, so that whoever waits for one of
+ * them finds a result instead of doing the same again.
+ */
+#include "engine/run.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "engine/plan.h"
+#include "engine/sandbox.h"
+#include "json/json.h"
+
+void run_note(const struct run *run, const char *format, ...)
+{
+	char line[COP_ERROR_MAX];
+	va_list ap;
+
+	if (!run->monitor->note)
+		return;
+	va_start(ap, format);
+	(void)vsnprintf(line, sizeof(line), format, ap);
+	va_end(ap);
+	run->monitor->note(run->monitor->data, line);
+}
+
+int run_check_cancel(const struct run *run, struct cop_error *err)
+{
+	struct pollfd fd = {.fd = run->options->cancel_fd, .events = POLLIN};
+
+	if (fd.fd <= 0 || poll(&fd, 1, 0) <= 0)
+		return 0;
+	return err_set(err, -EINTR, "interrupted");
+}
+
+struct run_pipeline *run_find_pipeline(const struct run *run, const char *id)
+{
+	const struct manifest_pipeline *found = manifest_find_id(run->manifest, id);
+
+	return found ? &run->pipelines[found - run->manifest->pipelines] : NULL;
+}
+
+static int make_object(struct run *run, struct run_pipeline *pipeline,
+		       struct cop_error *err)
+{
+	char hex[COP_DIGEST_HEX + 1];
+	bool fresh = cop_digest_is_null(&pipeline->start);
+	int r = cop_object_new(run->store,
+			       fresh ? NULL : cop_digest_to_hex(&pipeline->start, hex),
+			       &pipeline->object, err);
+
+	if (r == 0)
+		object_set_progress(pipeline->object, run->monitor->progress);
+	return r;
+}
+
+/* A reader keeps its Object alive as long as the run does: it belongs to the pipeline. */
+int run_read_tree(struct run *run, const char *id, struct cop_reader **ret_reader,
+		  struct cop_error *err)
+{
+	struct run_pipeline *pipeline = run_find_pipeline(run, id);
+	int r = 0;
+
+	if (!pipeline)
+		return err_set(err, -ENOENT, "tree '%s' is not part of this run", id);
+	if (!pipeline->object)
+		r = make_object(run, pipeline, err);
+	return r < 0 ? r : cop_object_read(pipeline->object, ret_reader, err);
+}
+
+int run_hit(struct run *run, const struct manifest_stage *stage, const char *key,
+	    struct cop_digest *ret_digest, struct cop_error *err)
+{
+	char hex[COP_DIGEST_HEX + 1];
+	struct cop_digest digest;
+	auto_json *meta = NULL;
+	const char *its_key;
+	int r = ref_get(run->store, REF_STAGE, stage->id, &digest, err);
+
+	/* Its meta speaks of the same digest, or counts as missing. */
+	if (r == 0)
+		r = ref_meta(run->store, REF_STAGE, stage->id, &meta, err);
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return r;
+	its_key = json_string_value(json_object_get(meta, "key"));
+	if (!its_key || strcmp(its_key, key) != 0)
+		return 0;
+	r = cop_store_contains(run->store, cop_digest_to_hex(&digest, hex), err);
+	if (r <= 0)
+		return r;
+	ref_touch(run->store, REF_STAGE, stage->id);
+	*ret_digest = digest;
+	return 1;
+}
+
+/* The locks since the last checkpoint. */
+struct flight {
+	struct store_lock **locks;
+	size_t n;
+};
+
+static void flight_land(struct flight *flight)
+{
+	while (flight->n > 0)
+		(void)store_lock_drop(flight->locks[--flight->n]);
+}
+
+static void flight_done(struct flight *flight)
+{
+	flight_land(flight);
+	free(flight->locks);
+}
+
+/* What a pipeline is at while it is built. */
+struct build {
+	struct run *run;
+	struct run_pipeline *pipeline;
+	struct flight flight;
+	double unsaved_seconds; /* of stages since the last checkpoint */
+};
+
+static void build_done(struct build *build)
+{
+	flight_done(&build->flight);
+}
+
+static void tell_waiting(void *data)
+{
+	run_note(data, "another process builds the same stage: waiting for it");
+}
+
+static int take_off(struct build *build, const struct manifest_stage *stage,
+		    struct cop_error *err)
+{
+	struct flight *flight = &build->flight;
+	struct store_lock **locks, *lock = NULL;
+	int r;
+
+	locks = reallocarray(flight->locks, flight->n + 1, sizeof(struct store_lock *));
+	if (!locks)
+		return err_oom(err);
+	flight->locks = locks;
+	r = store_lock_stage(build->run->store, stage->id, build->run->options->cancel_fd,
+			     tell_waiting, build->run, &lock, err);
+	if (r < 0)
+		return r;
+	locks[flight->n++] = lock;
+	return 0;
+}
+
+static void begin_report(const struct build *build, const struct manifest_stage *stage,
+			 struct engine_stage_report *report)
+{
+	*report = (struct engine_stage_report){
+		.pipeline = build->pipeline->pipeline->name,
+		.type = stage->type,
+		.id = stage->id,
+		.number = ++build->run->number,
+		.total = build->run->total,
+	};
+}
+
+static int end_report(const struct build *build, const struct engine_stage_report *report,
+		      const json_t *metadata, struct cop_error *err)
+{
+	if (build->run->monitor->stage_end)
+		build->run->monitor->stage_end(build->run->monitor->data, report);
+	return result_add_stage(build->pipeline, report, metadata, err);
+}
+
+/* Stages @from to before @to are in the store, the last of them as @digest. */
+static int report_cached(const struct build *build, size_t from, size_t to,
+			 const struct cop_digest *digest, struct cop_error *err)
+{
+	char hex[COP_DIGEST_HEX + 1];
+
+	for (size_t i = from; i < to; i++) {
+		struct engine_stage_report report;
+		int r;
+
+		begin_report(build, &build->pipeline->pipeline->stages[i], &report);
+		report.state = ENGINE_STAGE_CACHED;
+		if (i + 1 == to)
+			report.digest = cop_digest_to_hex(digest, hex);
+		r = end_report(build, &report, NULL, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Somebody may have finished a stage since the plan was made: then *@next is behind it.
+ */
+static int look_again(struct build *build, size_t *next, struct cop_error *err)
+{
+	struct run_pipeline *pipeline = build->pipeline;
+	char hex[COP_DIGEST_HEX + 1];
+
+	for (size_t i = pipeline->pipeline->n_stages; i > *next; i--) {
+		struct cop_digest digest;
+		int r = run_hit(build->run, &pipeline->pipeline->stages[i - 1],
+				pipeline->stages[i - 1].key, &digest, err);
+
+		if (r == 0)
+			continue;
+		if (r > 0)
+			r = cop_object_set_base(pipeline->object,
+						cop_digest_to_hex(&digest, hex), err);
+		if (r == 0)
+			r = report_cached(build, *next, i, &digest, err);
+		if (r < 0)
+			return r;
+		flight_land(&build->flight);
+		build->unsaved_seconds = 0;
+		pipeline->digest = digest;
+		*next = i;
+		return 1;
+	}
+	return 0;
+}
+
+static double now(void)
+{
+	struct timespec time;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &time);
+	return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+static int make_meta(const struct build *build, const struct manifest_stage *stage,
+		     const struct stage_outcome *outcome, json_t **ret_meta,
+		     struct cop_error *err)
+{
+	auto_json *meta =
+		json_pack("{s:s, s:s, s:s, s:s, s:f, s:b, s:O*}", "key",
+			  build->pipeline->stages[stage->number - 1].key, "stage",
+			  stage->type, "pipeline", stage->pipeline->name, "manifest",
+			  build->run->manifest->digest, "seconds", outcome->seconds,
+			  "log", outcome->log.size > 0, "metadata", outcome->metadata);
+
+	if (!meta)
+		return err_oom(err);
+	*ret_meta = TAKE_PTR(meta);
+	return 0;
+}
+
+static int commit(struct build *build, const struct manifest_stage *stage,
+		  const struct stage_outcome *outcome,
+		  const struct object_changes *changes,
+		  struct engine_stage_report *report, struct cop_error *err)
+{
+	struct run *run = build->run;
+	struct object_commit_options options = {
+		.class = REF_STAGE,
+		.name = stage->id,
+		.progress = run->monitor->progress,
+	};
+	auto_json *meta = NULL;
+	double start = now();
+	int r = make_meta(build, stage, outcome, &meta, err);
+
+	options.meta = meta;
+	/* The log comes first: what the checkpoint's meta promises is there. */
+	if (r == 0 && outcome->log.size > 0)
+		r = store_log_write(run->store, stage->id, outcome->log.data,
+				    outcome->log.size, err);
+	if (r == 0)
+		r = object_commit_as(build->pipeline->object, &options,
+				     &build->pipeline->digest, err);
+	if (r < 0)
+		return err_prefix(err, r, "keep the tree");
+	flight_land(&build->flight);
+	build->unsaved_seconds = 0;
+	report->kept = true;
+	report->new_bytes = changes->n_changed_bytes;
+	report->commit_seconds = now() - start;
+	checkpoint_learn(&run->policy, changes, report->commit_seconds);
+	return 0;
+}
+
+static int settle(struct build *build, const struct manifest_stage *stage,
+		  const struct stage_outcome *outcome, struct engine_stage_report *report,
+		  char hex[COP_DIGEST_HEX + 1], struct cop_error *err)
+{
+	struct cop_object *object = build->pipeline->object;
+	struct object_changes changes = {};
+	int r = 0;
+
+	if (stage->pipeline->has_epoch)
+		r = object_clamp(object, stage->pipeline->epoch, err);
+	if (r == 0)
+		r = object_changes(object, &changes, err);
+	if (r < 0)
+		return r;
+	build->unsaved_seconds += outcome->seconds;
+	build->pipeline->digest = (struct cop_digest){};
+	if (checkpoint_wanted(&build->run->policy, stage, build->unsaved_seconds,
+			      &changes, &report->why))
+		r = commit(build, stage, outcome, &changes, report, err);
+	if (report->kept)
+		report->digest = cop_digest_to_hex(&build->pipeline->digest, hex);
+	return r;
+}
+
+static int build_stage(struct build *build, const struct manifest_stage *stage,
+		       struct cop_error *err)
+{
+	struct run *run = build->run;
+	struct cop_object *object = build->pipeline->object;
+	struct engine_stage_report report;
+	char hex[COP_DIGEST_HEX + 1];
+	auto_outcome outcome = {};
+	int r;
+
+	begin_report(build, stage, &report);
+	if (run->monitor->stage_begin)
+		run->monitor->stage_begin(run->monitor->data, &report);
+	r = stage_run(run, stage, object, &outcome, err);
+	if (r < 0)
+		return err_prefix(err, r, "stage %u of pipeline '%s', %s", stage->number,
+				  stage->pipeline->name, stage->type);
+	report.seconds = outcome.seconds;
+	report.output = outcome.log.size ? buf_text(&outcome.log) : NULL;
+	if (outcome.status == 0)
+		r = settle(build, stage, &outcome, &report, hex, err);
+	else
+		report.state = ENGINE_STAGE_FAILED;
+	if (r < 0)
+		return err_prefix(err, r, "stage %u of pipeline '%s', %s", stage->number,
+				  stage->pipeline->name, stage->type);
+	r = end_report(build, &report, outcome.metadata, err);
+	if (r == 0 && outcome.status != 0)
+		r = stage_fail(run, stage, object, &outcome, err);
+	return r;
+}
+
+static int build_stages(struct build *build, struct cop_error *err)
+{
+	struct run_pipeline *pipeline = build->pipeline;
+
+	for (size_t i = pipeline->first; i < pipeline->pipeline->n_stages;) {
+		const struct manifest_stage *stage = &pipeline->pipeline->stages[i];
+		int r = run_check_cancel(build->run, err);
+
+		if (r == 0)
+			r = take_off(build, stage, err);
+		if (r == 0)
+			r = look_again(build, &i, err);
+		if (r < 0)
+			return r;
+		if (r > 0)
+			continue;
+		r = build_stage(build, stage, err);
+		if (r < 0)
+			return r;
+		i++;
+	}
+	return 0;
+}
+
+static int build_pipeline(struct run *run, struct run_pipeline *pipeline,
+			  struct cop_error *err)
+{
+	cleanup_with(build_done) struct build build = {.run = run, .pipeline = pipeline};
+	int r;
+
+	if (run->monitor->pipeline)
+		run->monitor->pipeline(run->monitor->data, pipeline->pipeline->name,
+				       manifest_pipeline_last(pipeline->pipeline));
+	r = report_cached(&build, 0, pipeline->first, &pipeline->start, err);
+	if (r == 0)
+		r = make_object(run, pipeline, err);
+	if (r < 0)
+		return r;
+	pipeline->digest = pipeline->start;
+	return build_stages(&build, err);
+}
+
+static void note_what_is_weak(const struct run *run)
+{
+	const char *weak = sandbox_describe();
+
+	if (weak)
+		run_note(run, "%s", weak);
+	for (size_t i = 0; i < run->manifest->n_pipelines; i++) {
+		const struct run_pipeline *pipeline = &run->pipelines[i];
+
+		if (!pipeline->is_needed || pipeline->pipeline->has_epoch ||
+		    pipeline->first == pipeline->pipeline->n_stages)
+			continue;
+		run_note(run,
+			 "pipeline '%s' has no source-epoch: times, and with them "
+			 "digests, will differ between runs",
+			 pipeline->pipeline->name);
+		return;
+	}
+}
+
+static int check_options(const struct run *run, struct cop_error *err)
+{
+	const struct engine_options *options = run->options;
+	const char *weak = sandbox_describe();
+
+	if (!run->manifest->modules)
+		return err_set(err, -EINVAL,
+			       "build: the manifest was loaded without "
+			       "modules");
+	if (options->exports && *options->exports && !options->output_directory)
+		return err_set(err, -EINVAL, "export '%s': no output directory is given",
+			       *options->exports);
+	if (options->require_sandbox && weak)
+		return err_set(err, -EPERM, "sandbox: %s", weak);
+	return 0;
+}
+
+static int make_pipelines(struct run *run, struct cop_error *err)
+{
+	size_t n = run->manifest->n_pipelines;
+
+	run->pipelines = calloc(n + 1, sizeof(*run->pipelines));
+	if (!run->pipelines)
+		return err_oom(err);
+	for (size_t i = 0; i < n; i++) {
+		struct run_pipeline *pipeline = &run->pipelines[i];
+
+		pipeline->pipeline = &run->manifest->pipelines[i];
+		pipeline->stages = calloc(pipeline->pipeline->n_stages + 1,
+					  sizeof(*pipeline->stages));
+		pipeline->stage_results = json_array();
+		if (!pipeline->stages || !pipeline->stage_results)
+			return err_oom(err);
+	}
+	return 0;
+}
+
+static void run_done(struct run *run)
+{
+	for (size_t i = 0; run->pipelines && i < run->manifest->n_pipelines; i++) {
+		(void)cop_object_free(run->pipelines[i].object);
+		free(run->pipelines[i].stages);
+		json_decref(run->pipelines[i].stage_results);
+	}
+	free(run->pipelines);
+	(void)workdir_free(run->workdir);
+}
+
+static int prepare(struct run *run, struct cop_error *err)
+{
+	int r = check_options(run, err);
+
+	if (r == 0)
+		r = checkpoint_policy_init(&run->policy, run->options->checkpoints,
+					   run->manifest, err);
+	if (r == 0)
+		r = make_pipelines(run, err);
+	if (r == 0)
+		r = plan_keys(run, err);
+	if (r == 0)
+		r = plan_select(run, err);
+	if (r == 0)
+		r = workdir_new(run->store, "build", NULL, &run->workdir, err);
+	return r;
+}
+
+static int export_all(struct run *run, struct cop_error *err)
+{
+	const char *const *exports = run->options->exports;
+	int r = 0;
+
+	for (; exports && *exports && r == 0; exports++) {
+		const struct manifest_pipeline *asked =
+			manifest_find_name(run->manifest, *exports);
+
+		if (!asked)
+			asked = manifest_find_id(run->manifest, *exports);
+		r = run_check_cancel(run, err);
+		if (r == 0 && asked)
+			r = run_export(run, asked, err);
+	}
+	return r;
+}
+
+int engine_build(struct cop_store *store, struct manifest *manifest,
+		 const struct engine_places *places, const struct engine_options *options,
+		 json_t **ret_result, struct cop_error *err)
+{
+	cleanup_with(run_done) struct run run = {
+		.store = store,
+		.manifest = manifest,
+		.options = options,
+		.monitor = &options->monitor,
+	};
+	int r = prepare(&run, err);
+
+	(void)places;
+	if (r < 0)
+		return r;
+	note_what_is_weak(&run);
+	r = run_fetch(&run, err);
+	for (size_t i = 0; i < manifest->n_pipelines && r == 0; i++)
+		if (run.pipelines[i].is_needed)
+			r = build_pipeline(&run, &run.pipelines[i], err);
+	if (r == 0)
+		r = export_all(&run, err);
+	return r < 0 ? r : result_make(&run, ret_result, err);
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One run of the engine: what the files run.c, stage.c, fetch.c, failure.c, export.c and
+ * result.c share. */
+#pragma once
+
+#include <coppice/object.h>
+
+#include "engine/checkpoint.h"
+#include "engine/key.h"
+#include "engine/manifest.h"
+#include "store/lock.h"
+#include "store/workdir.h"
+
+struct run_stage {
+	char key[SHA256_HEX + 1];
+};
+
+/*
+ * struct run_pipeline
+ * @first: index of the first stage to run; n_stages: the store has it all
+ * @start: digest of the checkpoint to begin from; null: an empty tree
+ */
+struct run_pipeline {
+	const struct manifest_pipeline *pipeline;
+	struct run_stage *stages;
+	bool is_needed;
+	size_t first;
+	struct cop_digest start;
+	struct cop_object *object; /* once somebody needs its tree */
+	json_t *stage_results;
+	struct cop_digest digest; /* of the finished tree, where it was committed */
+};
+
+struct run {
+	struct cop_store *store;
+	const struct manifest *manifest;
+	const struct engine_options *options;
+	const struct engine_monitor *monitor;
+	struct checkpoint_policy policy;
+	struct workdir *workdir;
+	struct run_pipeline *pipelines; /* as in the manifest */
+	unsigned int number, total;	/* stages so far, and in all */
+	unsigned int n_work;		/* work directories so far */
+};
+
+/* run_note() - a line for people */
+void run_note(const struct run *run, const char *format, ...) printf_like(2, 3);
+
+/* run_check_cancel() - -EINTR when the caller wants to stop */
+int run_check_cancel(const struct run *run, struct cop_error *err);
+
+/* run_find_pipeline() - the one that makes the tree of this id, or NULL */
+struct run_pipeline *run_find_pipeline(const struct run *run, const char *id);
+
+/* run_read_tree() - a reader of the finished tree with this id (a pipeline of this run or
+ * a checkpoint of the store), for cop_reader_close() */
+int run_read_tree(struct run *run, const char *id, struct cop_reader **ret_reader,
+		  struct cop_error *err);
+
+/* run_hit() - 1 when the store has a usable checkpoint of the stage (id, key and digest
+ * agree), else 0, or an errno */
+int run_hit(struct run *run, const struct manifest_stage *stage, const char *key,
+	    struct cop_digest *ret_digest, struct cop_error *err);
+
+/* Fetching, in fetch.c: the source items that the stages to run refer to and that are not
+ * there yet. */
+int run_fetch(struct run *run, struct cop_error *err);
+
+/*
+ * struct stage_outcome - how a stage went
+ * @status: wait status of the module
+ * @log:    what it printed, its last MiB
+ * @exception: what it said of its failure itself, or NULL
+ * @metadata: what it wrote to its meta file, or NULL
+ * @out_of_memory: the kernel killed for want of memory meanwhile
+ */
+struct stage_outcome {
+	int status;
+	struct buf log;
+	char *exception;
+	json_t *metadata;
+	double seconds;
+	bool out_of_memory;
+};
+
+void stage_outcome_done(struct stage_outcome *outcome);
+#define auto_outcome cleanup_with(stage_outcome_done) struct stage_outcome
+
+/* stage_run() - run one stage on @object, which is not open.  Return: 0 when the module
+ * ran, whatever it said; a negative errno. */
+int stage_run(struct run *run, const struct manifest_stage *stage,
+	      struct cop_object *object, struct stage_outcome *outcome,
+	      struct cop_error *err);
+
+/* stage_fail() - keep tree and log, tell what to do, and give -ECHILD with the message */
+int stage_fail(struct run *run, const struct manifest_stage *stage,
+	       struct cop_object *object, const struct stage_outcome *outcome,
+	       struct cop_error *err);
+
+/* run_export() - the tree of a pipeline that was asked for, into OUTPUT/NAME */
+int run_export(struct run *run, const struct manifest_pipeline *asked,
+	       struct cop_error *err);
+
+/* result_add_stage() - what happened to a stage, for the result document */
+int result_add_stage(struct run_pipeline *pipeline,
+		     const struct engine_stage_report *report, const json_t *metadata,
+		     struct cop_error *err);
+
+/* result_make() - the whole document */
+int result_make(const struct run *run, json_t **ret_result, struct cop_error *err);

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where stages run: bubblewrap with osbuild's arguments and what Debian needs beside.
+ *
+ * No network, read-only tools, private /dev, /tmp, /run and /var, an exact environment,
+ * and only the capabilities of a list of which we own each: bubblewrap as root answers a
+ * capability that we lack by dropping none at all.  fsync and its kin do nothing inside:
+ * the commit makes the tree durable.
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "base/error.h"
+
+#include <jansson.h>
+
+/* struct sandbox_bind - @source of the host, read-only at @target */
+struct sandbox_bind {
+	char *source, *target;
+};
+
+/*
+ * struct sandbox - one stage's surroundings; paths are absolute and borrowed
+ * @root:         "/" for the host, else the tree of the build pipeline
+ * @tree:         what the stage works on
+ * @module:       its executable, @name its name, @libdir where it is from
+ * @work:         a directory of ours with var/, inputs/, api/ (sockets and the
+ *                arguments), meta and cmdline
+ * @binds:        further trees, below /run/osbuild
+ * @capabilities: names beside the usual; an array or NULL
+ * @epoch:        SOURCE_DATE_EPOCH; NULL: unset
+ */
+struct sandbox {
+	const char *root, *tree, *module, *name, *libdir, *work;
+	const struct sandbox_bind *binds;
+	size_t n_binds;
+	const json_t *capabilities;
+	const int64_t *epoch;
+	void (*on_output)(void *data, const char *bytes, size_t size);
+	void *data;
+	int cancel_fd;
+};
+
+/*
+ * sandbox_run() - start the module and wait for it
+ * @ret_status: of the module, as of wait(2), where a signal shows as such
+ *
+ * Changes the umask of the process to 022 while it starts the module.  Return: 0; -EINTR;
+ * -ENOENT (no bubblewrap); -EPERM with bubblewrap's words when it cannot set up the
+ * sandbox here; another negative errno.
+ */
+int sandbox_run(const struct sandbox *sandbox, int *ret_status, struct cop_error *err);
+
+/* sandbox_describe() - what is weaker than it should be here, one line, or NULL; static
+ */
+const char *sandbox_describe(void);
+
+/* Words of a command line, in sandbox-args.c; sandbox-command.c builds on them too. */
+struct words {
+	char **all;
+	size_t n;
+	bool failed;
+};
+
+void words_done(struct words *words);
+#define auto_words cleanup_with(words_done) struct words
+
+/* words_add() - copies up to the NULL at the end; failures are noted in @words */
+void words_add(struct words *words, ...) __attribute__((sentinel));
+void words_printf(struct words *words, const char *format, ...) printf_like(2, 3);
+
+/* sandbox_add_privileges() - namespaces, user, and capabilities: the list and @more, as
+ * far as we own them */
+void sandbox_add_privileges(struct words *words, const json_t *more, bool network);
+
+/* sandbox_filter_fd() - the system call filter as bubblewrap wants it.  Return: the fd or
+ * a negative errno. */
+int sandbox_filter_fd(struct cop_error *err);
+
+struct process_options;
+
+/* sandbox_wait() - run the words, which must begin with "bwrap", and find out whether the
+ * program inside ran at all; fds, environment and output as @options says */
+int sandbox_wait(struct words *words, struct process_options *options, int *ret_status,
+		 struct cop_error *err);
