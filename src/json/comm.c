@@ -75,7 +75,8 @@ static int send_packet(int socket, const void *data, size_t size, const int *fds
 		memset(&control, 0, sizeof(control));
 		message.msg_control = control.bytes;
 		message.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
-		header = CMSG_FIRSTHDR(&message);
+		/* What CMSG_FIRSTHDR() gives, without its NULL for no room. */
+		header = &control.align;
 		header->cmsg_level = SOL_SOCKET;
 		header->cmsg_type = SCM_RIGHTS;
 		header->cmsg_len = CMSG_LEN(n_fds * sizeof(int));

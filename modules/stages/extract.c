@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "modules/stages/extract.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/fs.h"
+#include "base/map.h"
+#include "base/work.h"
+#include "modkit/root.h"
+#include "modules/stages/deb.h"
+
+/* A directory as a package wants it; the path is the package's own. */
+struct wanted_dir {
+	char *path;
+	struct timespec mtime;
+	mode_t mode;
+	uid_t uid;
+	gid_t gid;
+	struct {
+		dev_t dev;
+		ino_t ino;
+	} inode; /* set when it is applied: two paths may lead to one directory */
+};
+
+struct package {
+	const char *deb_path;
+	struct wanted_dir *dirs;
+	size_t n_dirs, capacity;
+};
+
+/* What one thread works with while it lays out one package. */
+struct layout {
+	int tree_fd;
+	struct package *package;
+	struct deb *deb;
+	int parent_fd; /* the directory of the last entry, and its path */
+	char *parent;
+	struct cop_error *err;
+};
+
+static void package_done(struct package *package)
+{
+	for (size_t i = 0; i < package->n_dirs; i++)
+		free(package->dirs[i].path);
+	free(package->dirs);
+}
+
+static int keep_dir(struct layout *layout, struct archive_entry *entry, const char *path)
+{
+	struct package *package = layout->package;
+	struct wanted_dir *dir;
+
+	if (package->n_dirs == package->capacity) {
+		size_t capacity = package->capacity ? package->capacity * 2 : 64;
+		struct wanted_dir *dirs =
+			reallocarray(package->dirs, capacity, sizeof(*dirs));
+
+		if (!dirs)
+			return err_oom(layout->err);
+		package->dirs = dirs;
+		package->capacity = capacity;
+	}
+	dir = &package->dirs[package->n_dirs];
+	*dir = (struct wanted_dir){
+		.path = strdup(path),
+		.mtime = {.tv_sec = archive_entry_mtime(entry)},
+		.mode = archive_entry_mode(entry) & 07777,
+		.uid = (uid_t)archive_entry_uid(entry),
+		.gid = (gid_t)archive_entry_gid(entry),
+	};
+	if (!dir->path)
+		return err_oom(layout->err);
+	package->n_dirs++;
+	return 0;
+}
+
+/* The directory of @path, kept open while entries follow that lie in the same one. */
+static int enter_parent(struct layout *layout, const char *path, char name[NAME_MAX + 1])
+{
+	const char *slash = strrchr(path, '/');
+	size_t size = slash ? (size_t)(slash - path) : 0;
+	int fd;
+
+	if (layout->parent && strlen(layout->parent) == size &&
+	    memcmp(layout->parent, path, size) == 0 && strlen(path + size) <= NAME_MAX &&
+	    slash && strcmp(slash, "/.") != 0 && strcmp(slash, "/..") != 0 && slash[1]) {
+		(void)strcpy(name, slash + 1);
+		return 0;
+	}
+	fd = root_open_parent(layout->tree_fd, path, name, layout->err);
+	if (fd < 0)
+		return fd;
+	closep(&layout->parent_fd);
+	free(layout->parent);
+	layout->parent_fd = fd;
+	layout->parent = strndup(path, size);
+	return layout->parent ? 0 : err_oom(layout->err);
+}
+
+static int write_data(struct layout *layout, int fd)
+{
+	struct archive *archive = deb_data(layout->deb);
+	la_int64_t offset, position = 0;
+	const void *block;
+	size_t size;
+	int r;
+
+	while ((r = archive_read_data_block(archive, &block, &size, &offset)) ==
+	       ARCHIVE_OK) {
+		if (offset != position)
+			return err_set(layout->err, -EBADMSG,
+				       "sparse files are not known "
+				       "in packages");
+		r = fs_write_all(fd, block, size);
+		if (r < 0)
+			return err_code(layout->err, r, "write");
+		position += (la_int64_t)size;
+	}
+	if (r == ARCHIVE_EOF)
+		return 0;
+	return err_set(layout->err, -EBADMSG, "%s", archive_error_string(archive));
+}
+
+static int lay_file(struct layout *layout, struct archive_entry *entry, const char *name)
+{
+	const struct timespec times[2] = {{.tv_nsec = UTIME_NOW},
+					  {.tv_sec = archive_entry_mtime(entry)}};
+	auto_close int fd =
+		openat(layout->parent_fd, name,
+		       O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int r;
+
+	if (fd < 0)
+		return err_errno(layout->err, "create");
+	r = write_data(layout, fd);
+	if (r < 0)
+		return r;
+	/* chown first: it takes set-id bits away */
+	if (fchown(fd, (uid_t)archive_entry_uid(entry), (gid_t)archive_entry_gid(entry)) <
+		    0 ||
+	    fchmod(fd, archive_entry_mode(entry) & 07777) < 0 || futimens(fd, times) < 0)
+		return err_errno(layout->err, "set attributes");
+	return 0;
+}
+
+static int lay_hard_link(struct layout *layout, const char *target, const char *name)
+{
+	auto_close int parent = -EBADF;
+	char old_name[NAME_MAX + 1];
+
+	parent = root_open_parent(layout->tree_fd, target, old_name, layout->err);
+	if (parent < 0)
+		return parent;
+	if (linkat(parent, old_name, layout->parent_fd, name, 0) < 0)
+		return err_errno(layout->err, "link to '%s'", target);
+	return 0;
+}
+
+static int lay_special(struct layout *layout, struct archive_entry *entry,
+		       const char *name)
+{
+	int fd = layout->parent_fd;
+
+	if (archive_entry_filetype(entry) == AE_IFLNK) {
+		const char *target = archive_entry_symlink(entry);
+
+		if (symlinkat(target ? target : "", fd, name) < 0)
+			return err_errno(layout->err, "create symlink");
+	} else if (mknodat(fd, name, archive_entry_mode(entry),
+			   archive_entry_rdev(entry)) < 0 ||
+		   fchmodat(fd, name, archive_entry_mode(entry) & 07777, 0) < 0) {
+		return err_errno(layout->err, "create node");
+	}
+	if (fchownat(fd, name, (uid_t)archive_entry_uid(entry),
+		     (gid_t)archive_entry_gid(entry), AT_SYMLINK_NOFOLLOW) < 0)
+		return err_errno(layout->err, "set owner");
+	return 0;
+}
+
+/* Return: 1 when the entry need not be laid out, 0, or a negative errno. */
+static int make_room(struct layout *layout, struct archive_entry *entry, const char *name)
+{
+	struct stat st;
+
+	if (fstatat(layout->parent_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : err_errno(layout->err, "stat");
+	if (S_ISDIR(st.st_mode)) {
+		/* As dpkg does: a directory stays where a package has a symlink. */
+		if (archive_entry_filetype(entry) == AE_IFLNK)
+			return 1;
+		return err_code(layout->err, -EISDIR, "replace");
+	}
+	if (unlinkat(layout->parent_fd, name, 0) < 0 && errno != ENOENT)
+		return err_errno(layout->err, "replace");
+	return 0;
+}
+
+static int lay_dir(struct layout *layout, struct archive_entry *entry, const char *path)
+{
+	char name[NAME_MAX + 1];
+	int r;
+
+	if (strcmp(path, ".") == 0)
+		return keep_dir(layout, entry, path);
+	r = enter_parent(layout, path, name);
+	if (r < 0)
+		return r;
+	/* What is there already may be a symlink to a directory, and stays one. */
+	if (mkdirat(layout->parent_fd, name, 0755) < 0 && errno != EEXIST)
+		return err_errno(layout->err, "make directory");
+	return keep_dir(layout, entry, path);
+}
+
+static int lay_entry(struct layout *layout, struct archive_entry *entry, const char *path)
+{
+	const char *target = archive_entry_hardlink(entry);
+	char name[NAME_MAX + 1];
+	int r;
+
+	if (archive_entry_filetype(entry) == AE_IFDIR && !target)
+		return lay_dir(layout, entry, path);
+	r = enter_parent(layout, path, name);
+	if (r == 0)
+		r = make_room(layout, entry, name);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	if (target)
+		return lay_hard_link(layout, target, name);
+	if (archive_entry_filetype(entry) == AE_IFREG)
+		return lay_file(layout, entry, name);
+	return lay_special(layout, entry, name);
+}
+
+/* "./usr/bin/" -> "usr/bin", "./" -> "."; the tar format allows all of them. */
+static char *plain_path(const char *path)
+{
+	size_t size;
+
+	while (*path == '/' || (path[0] == '.' && path[1] == '/'))
+		path++;
+	size = strlen(path);
+	while (size > 0 && path[size - 1] == '/')
+		size--;
+	return size ? strndup(path, size) : strdup(".");
+}
+
+static int lay_entries(struct layout *layout)
+{
+	struct archive_entry *entry;
+	int r;
+
+	while ((r = deb_data_next(layout->deb, &entry, layout->err)) > 0) {
+		const char *raw = archive_entry_pathname(entry);
+		auto_free char *path = raw ? plain_path(raw) : NULL;
+
+		if (!path)
+			return raw ? err_oom(layout->err)
+				   : err_set(layout->err, -EBADMSG,
+					     "an entry without a name");
+		r = lay_entry(layout, entry, path);
+		if (r < 0)
+			return err_prefix(layout->err, r, "'%s'", path);
+	}
+	return r;
+}
+
+static int lay_package(void *data, void *item, struct cop_error *err)
+{
+	const int *tree_fd = data;
+	struct package *package = item;
+	auto_ptr(deb) deb = NULL;
+	struct layout layout = {
+		.tree_fd = *tree_fd,
+		.package = package,
+		.parent_fd = -EBADF,
+		.err = err,
+	};
+	int r = deb_open(package->deb_path, &deb, err);
+
+	if (r < 0)
+		return r;
+	layout.deb = deb;
+	r = lay_entries(&layout);
+	closep(&layout.parent_fd);
+	free(layout.parent);
+	return r < 0 ? err_prefix(err, r, "extract '%s'", package->deb_path) : 0;
+}
+
+static int apply_dir(int tree_fd, struct wanted_dir *dir, struct map *done,
+		     struct cop_error *err)
+{
+	const struct timespec times[2] = {{.tv_nsec = UTIME_NOW}, dir->mtime};
+	auto_close int fd =
+		fs_open_in_root(tree_fd, dir->path, O_RDONLY | O_DIRECTORY, 0, err);
+	struct stat st;
+	void **slot;
+
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
+		return err_errno(err, "stat '%s'", dir->path);
+	dir->inode.dev = st.st_dev;
+	dir->inode.ino = st.st_ino;
+	slot = map_slot(done, &dir->inode, sizeof(dir->inode));
+	if (!slot)
+		return err_oom(err);
+	if (*slot)
+		return 0;
+	*slot = dir;
+	if (fchown(fd, dir->uid, dir->gid) < 0 || fchmod(fd, dir->mode) < 0 ||
+	    futimens(fd, times) < 0)
+		return err_errno(err, "set attributes of '%s'", dir->path);
+	return 0;
+}
+
+static int apply_dirs(int tree_fd, struct package *packages, size_t n,
+		      struct cop_error *err)
+{
+	auto_ptr(map) done = map_new();
+
+	if (!done)
+		return err_oom(err);
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < packages[i].n_dirs; k++) {
+			int r = apply_dir(tree_fd, &packages[i].dirs[k], done, err);
+
+			if (r < 0)
+				return r;
+		}
+	return 0;
+}
+
+static int lay_all(int tree_fd, struct package *packages, size_t n, size_t first,
+		   struct cop_error *err)
+{
+	const struct work_ops ops = {.run = lay_package};
+	auto_ptr(work) work = NULL;
+	int r = 0;
+
+	if (first < n)
+		r = lay_package(&tree_fd, &packages[first], err);
+	if (r == 0)
+		r = work_new(&ops, &tree_fd, 0, &work, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < n; i++)
+		if (i != first && work_add(work, &packages[i]) < 0)
+			break;
+	r = work_finish(work, err);
+	return r == 0 ? apply_dirs(tree_fd, packages, n, err) : r;
+}
+
+int extract_packages(int tree_fd, const char *const *paths, size_t n, size_t first,
+		     struct cop_error *err)
+{
+	auto_free struct package *packages = calloc(n + 1, sizeof(*packages));
+	int r;
+
+	if (!packages)
+		return err_oom(err);
+	for (size_t i = 0; i < n; i++)
+		packages[i].deb_path = paths[i];
+	r = lay_all(tree_fd, packages, n, first, err);
+	for (size_t i = 0; i < n; i++)
+		package_done(&packages[i]);
+	return r;
+}
+
+int extract_brings_link(const char *deb_path, const char *path, struct cop_error *err)
+{
+	auto_ptr(deb) deb = NULL;
+	struct archive_entry *entry;
+	int r = deb_open(deb_path, &deb, err);
+
+	if (r < 0)
+		return r;
+	while ((r = deb_data_next(deb, &entry, err)) > 0) {
+		const char *raw = archive_entry_pathname(entry);
+		auto_free char *plain = raw ? plain_path(raw) : NULL;
+
+		if (plain && archive_entry_filetype(entry) == AE_IFLNK &&
+		    strcmp(plain, path) == 0)
+			return 1;
+	}
+	return r;
+}
+
+/* The directories of libraries that a merged /usr has beside lib; as debootstrap does. */
+static const struct {
+	const char *architecture;
+	const char *dirs[4];
+} library_dirs[] = {
+	{"amd64", {"lib32", "lib64", "libx32"}},
+	{"i386", {"lib64", "libx32"}},
+	{"mips", {"lib32", "lib64"}},
+	{"mipsel", {"lib32", "lib64"}},
+	{"mips64el", {"lib32", "lib64", "libo32"}},
+	{"loong64", {"lib32", "lib64"}},
+	{"powerpc", {"lib64"}},
+	{"ppc64", {"lib32", "lib64"}},
+	{"ppc64el", {"lib64"}},
+	{"s390x", {"lib32"}},
+	{"sparc64", {"lib32", "lib64"}},
+	{"x32", {"lib32", "lib64", "libx32"}},
+};
+
+static int make_link(int tree_fd, const char *name, struct cop_error *err)
+{
+	char target[32];
+	struct stat st;
+	int r;
+
+	(void)snprintf(target, sizeof(target), "usr/%s", name);
+	r = root_make_dirs(tree_fd, target, 0755, err);
+	if (r < 0)
+		return r;
+	if (symlinkat(target, tree_fd, name) == 0)
+		return 0;
+	if (errno == EEXIST && fstatat(tree_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    S_ISLNK(st.st_mode))
+		return 0;
+	return err_errno(err, "make symlink '%s'", name);
+}
+
+int extract_merged_usr(int tree_fd, const char *architecture, struct cop_error *err)
+{
+	static const char *const always[] = {"bin", "sbin", "lib"};
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(always) && r == 0; i++)
+		r = make_link(tree_fd, always[i], err);
+	for (size_t i = 0; i < ARRAY_SIZE(library_dirs) && r == 0; i++) {
+		if (strcmp(library_dirs[i].architecture, architecture) != 0)
+			continue;
+		for (const char *const *dir = library_dirs[i].dirs; *dir && r == 0; dir++)
+			r = make_link(tree_fd, *dir, err);
+	}
+	return r;
+}
