@@ -95,6 +95,17 @@ static void print_ascii(struct printer *printer, uint32_t c, char quote)
 	}
 }
 
+/* Most text by far: what stays as it is, at once. */
+static void print_ordinary(struct printer *printer, struct json_text *text)
+{
+	const uint8_t *start = text->at;
+
+	while (text->at < text->end && *text->at >= 0x20 && *text->at < 0x7f &&
+	       *text->at != '\\' && *text->at != '\'')
+		text->at++;
+	buf_append(printer->buf, start, (size_t)(text->at - start));
+}
+
 static int print_text(struct printer *printer, struct json_text text)
 {
 	size_t size = (size_t)(text.end - text.at);
@@ -104,7 +115,10 @@ static int print_text(struct printer *printer, struct json_text text)
 	int r;
 
 	buf_append_char(printer->buf, quote);
-	while (json_text_next(&text, &c)) {
+	for (;;) {
+		print_ordinary(printer, &text);
+		if (!json_text_next(&text, &c))
+			break;
 		r = c < 0x80 ? 0 : print_beyond_ascii(printer, c);
 		if (c < 0x80)
 			print_ascii(printer, c, quote);

@@ -50,16 +50,15 @@ static unsigned int types_of(const json_t *value)
 	return SCHEMA_NULL;
 }
 
-static int check_type(struct checker *c, const struct schema_node *node,
-		      const json_t *value, const struct step *at)
+static int complain_of_type(struct checker *c, const struct schema_node *node,
+			    const json_t *value, const struct step *at)
 {
-	const json_t *type = json_object_get(node->json, "type");
+	const json_t *type = json_object_get(node->json, "type"), *name;
 	auto_buf names = {};
-	const json_t *name;
 	size_t i;
 
-	if (!node->types || node->types & types_of(value))
-		return 0;
+	if (c->quiet)
+		return SCHEMA_INVALID;
 	buf_append_text(&names, "is not of type ");
 	if (json_is_string(type))
 		buf_printf(&names, "'%s'", json_string_value(type));
@@ -69,19 +68,37 @@ static int check_type(struct checker *c, const struct schema_node *node,
 			    : check_complain(c, at, value, buf_text(&names), NULL);
 }
 
+static int check_type(struct checker *c, const struct schema_node *node,
+		      const json_t *value, const struct step *at)
+{
+	if (!node->types || node->types & types_of(value))
+		return 0;
+	return complain_of_type(c, node, value, at);
+}
+
+/* Positive when the value is one of the choices. */
+static int is_chosen(struct checker *c, const struct schema_node *node,
+		     const json_t *value)
+{
+	auto_buf text = {};
+	int charged, r = json_equal_text(value, &text, c->err);
+
+	if (r < 0)
+		return r;
+	charged = check_charge(c, 1 + text.size / 64);
+	if (charged < 0)
+		return charged;
+	return r != JSON_EQUALS_NOTHING &&
+	       schema_texts_have(&node->choice_texts, text.data, text.size);
+}
+
 static int check_enum(struct checker *c, const struct schema_node *node,
 		      const json_t *value, const struct step *at)
 {
-	auto_buf text = {};
-	int r;
+	int r = node->choices ? is_chosen(c, node, value) : 1;
 
-	if (!node->choices)
-		return 0;
-	r = json_equal_text(value, &text, c->err);
-	if (r < 0 || check_charge(c, 1 + text.size / 64) < 0)
-		return r < 0 ? r : -E2BIG;
-	if (r == 0 && schema_texts_have(&node->choice_texts, text.data, text.size))
-		return 0;
+	if (r != 0)
+		return r < 0 ? r : 0;
 	return check_complain(c, at, value, "is not one of", node->choices);
 }
 
@@ -298,16 +315,14 @@ static int complain_of_many(struct checker *c, const json_t *value,
 	return r < 0 ? r : check_say(c, at, &message);
 }
 
-static int check_one_of(struct checker *c, const struct schema_node *node,
-			const json_t *value, const struct step *at)
+static int check_choices(struct checker *c, const struct schema_node *node,
+			 const json_t *value, const struct step *at)
 {
 	const struct schema_list *list = &node->one_of;
 	const json_t *first = NULL;
 	auto_free const json_t **valid = NULL;
 	size_t n = 0;
 
-	if (list->n_items == 0)
-		return 0;
 	valid = calloc(list->n_items + 1, sizeof(*valid));
 	if (!valid)
 		return err_oom(c->err);
@@ -329,6 +344,12 @@ static int check_one_of(struct checker *c, const struct schema_node *node,
 		return 0;
 	valid[n++] = first;
 	return complain_of_many(c, value, valid, n, at);
+}
+
+static int check_one_of(struct checker *c, const struct schema_node *node,
+			const json_t *value, const struct step *at)
+{
+	return node->one_of.n_items > 0 ? check_choices(c, node, value, at) : 0;
 }
 
 static int check_not(struct checker *c, const struct schema_node *node,

@@ -44,9 +44,9 @@ static void place_of(const struct schema_node *node, struct buf *place)
 	const struct schema_node *way[8];
 	size_t n = 0;
 
-	for (; node->parent && n < ARRAY_SIZE(way); node = node->parent)
+	for (; node && node->parent && n < ARRAY_SIZE(way); node = node->parent)
 		way[n++] = node;
-	buf_append_text(place, node->parent ? "#/..." : "#");
+	buf_append_text(place, node && node->parent ? "#/..." : "#");
 	while (n > 0) {
 		node = way[--n];
 		buf_printf(place, "/%s", node->keyword);
