@@ -21,7 +21,9 @@ static int open_resolving(int dir_fd, const char *path, int flags, mode_t mode,
 			  uint64_t resolve)
 {
 	struct open_how how = {
-		.flags = (uint64_t)(unsigned int)flags | O_CLOEXEC | O_NOCTTY,
+		/* openat2 refuses O_PATH together with flags that mean nothing for it. */
+		.flags = (uint64_t)(unsigned int)flags | O_CLOEXEC |
+			 (flags & O_PATH ? 0 : O_NOCTTY),
 		.mode = flags & (O_CREAT | O_TMPFILE) ? mode : 0,
 		.resolve = resolve,
 	};
