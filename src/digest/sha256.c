@@ -14,15 +14,18 @@ struct sha256 {
 
 static int crypto_failed(struct cop_error *err)
 {
-	return err_set(err, -EIO, "calculate a SHA-256: libcrypto failed");
+	(void)err_set(err, -EIO, "calculate a SHA-256: libcrypto failed");
+	return -EIO;
 }
 
 static int sha256_make(struct sha256 **ret, struct cop_error *err)
 {
 	auto_ptr(sha256) sha = calloc(1, sizeof(*sha));
 
-	if (!sha)
-		return err_oom(err);
+	if (!sha) {
+		(void)err_oom(err);
+		return -ENOMEM;
+	}
 	sha->md = EVP_MD_fetch(NULL, "SHA256", NULL);
 	sha->ctx = EVP_MD_CTX_new();
 	if (!sha->md || !sha->ctx || EVP_DigestInit_ex2(sha->ctx, sha->md, NULL) != 1)

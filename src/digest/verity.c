@@ -6,7 +6,6 @@
  */
 #include "digest/verity.h"
 
-#include <assert.h>
 #include <endian.h>
 #include <openssl/evp.h>
 #include <string.h>
@@ -103,8 +102,10 @@ static int verity_make(struct verity **ret, struct cop_error *err)
 	auto_ptr(verity) verity = calloc(1, sizeof(*verity));
 	int r;
 
-	if (!verity)
-		return err_oom(err);
+	if (!verity) {
+		(void)err_oom(err);
+		return -ENOMEM;
+	}
 	r = verity_init(verity, err);
 	if (r == 0)
 		*ret = TAKE_PTR(verity);
@@ -148,8 +149,7 @@ static int add_hash(struct verity *verity, unsigned int level, const uint8_t *bl
 			return r;
 		here->n_hashes = 0;
 	}
-	assert(!"a file of 2^64 bytes fits into the levels");
-	return -EFBIG;
+	return err_set(err, -EFBIG, "calculate an fs-verity digest: too many levels");
 }
 
 static int add_block(struct verity *verity, const void *block, struct cop_error *err)

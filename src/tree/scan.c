@@ -325,22 +325,16 @@ static int add_node(struct scan *scan, const char *name, uint32_t mode,
 	return r < 0 ? err_prefix(err, r, "'%s'", shown_path(scan)) : 0;
 }
 
-/* The node of this inode when another name had it before; else remember @node for it. */
-static int find_inode(struct scan *scan, const struct stat *st, struct tree_node ***ret,
-		      struct cop_error *err)
+/* Where the node of this inode is kept: NULL there when this is its first name. */
+static void **find_inode(struct scan *scan, const struct stat *st)
 {
-	struct inode_key key = {.dev = st->st_dev, .ino = st->st_ino}, *kept;
+	struct inode_key key = {.dev = st->st_dev, .ino = st->st_ino};
+	const void *kept = &key;
 
-	if (map_get(scan->inodes, &key, sizeof(key))) {
-		*ret = (struct tree_node **)map_slot(scan->inodes, &key, sizeof(key));
-		return 0;
-	}
-	kept = arena_alloc(scan->keys, sizeof(*kept));
-	if (!kept)
-		return err_oom(err);
-	*kept = key;
-	*ret = (struct tree_node **)map_slot(scan->inodes, kept, sizeof(*kept));
-	return *ret ? 0 : err_oom(err);
+	/* Only a key that is new has to live on. */
+	if (!map_get(scan->inodes, &key, sizeof(key)))
+		kept = arena_memdup(scan->keys, &key, sizeof(key));
+	return kept ? map_slot(scan->inodes, kept, sizeof(key)) : NULL;
 }
 
 static int read_target(struct scan *scan, int dir_fd, const char *name,
@@ -426,13 +420,14 @@ static int scan_directory(struct scan *scan, int dir_fd, const char *name,
 static int scan_leaf(struct scan *scan, int dir_fd, const char *name, struct stat *st,
 		     struct cop_error *err)
 {
-	struct tree_node **first = NULL, *node;
+	struct tree_node *node;
+	void **first = NULL;
 	int r;
 
 	if (st->st_nlink > 1) {
-		r = find_inode(scan, st, &first, err);
-		if (r < 0)
-			return r;
+		first = find_inode(scan, st);
+		if (!first)
+			return err_oom(err);
 		if (*first) {
 			count_entry(scan, NULL);
 			return add_node(scan, name, 0, *first, &node, err);

@@ -23,13 +23,14 @@ struct tree *tree_new(struct cop_error *err)
 {
 	auto_ptr(tree) tree = calloc(1, sizeof(*tree));
 
-	if (!tree)
-		return err_oom(err), NULL;
-	tree->arena = arena_new();
-	if (tree->arena)
+	if (tree)
+		tree->arena = arena_new();
+	if (tree && tree->arena)
 		tree->root = arena_alloc(tree->arena, sizeof(*tree->root));
-	if (!tree->root)
-		return err_oom(err), NULL;
+	if (!tree || !tree->root) {
+		(void)err_oom(err);
+		return NULL;
+	}
 	tree->root->name = "";
 	tree->root->mode = S_IFDIR | 0755;
 	tree->root->nlink = 1;
