@@ -42,8 +42,7 @@ struct workdir *workdir_free(struct workdir *workdir)
 
 static bool affix_is_valid(const char *affix)
 {
-	return !affix ||
-	       (strlen(affix) <= AFFIX_MAX && !strchr(affix, '/') && *affix != '.');
+	return !affix || (strlen(affix) <= AFFIX_MAX && !strchr(affix, '/'));
 }
 
 static int make_name(struct workdir *workdir, const char *prefix, const char *suffix,
@@ -98,7 +97,8 @@ int workdir_new(struct cop_store *store, const char *prefix, const char *suffix,
 	r = store_check_writable(store, err);
 	if (r < 0)
 		return r;
-	if (!affix_is_valid(prefix) || !affix_is_valid(suffix))
+	if (!affix_is_valid(prefix) || !affix_is_valid(suffix) ||
+	    (prefix && *prefix == '.'))
 		return err_set(err, -EINVAL,
 			       "make a work directory: '%s' and '%s' cannot be parts of "
 			       "its name",
