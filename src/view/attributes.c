@@ -45,11 +45,11 @@ static int set_owner(int fd, const struct tree_node *inode, enum attributes_mode
 	if (fchownat(fd, "", inode->uid, inode->gid, AT_EMPTY_PATH) == 0)
 		return 0;
 	r = -errno;
-	if (mode == ATTRIBUTES_TOLERANT && is_refusal(r)) {
-		/* The group alone may be one of ours. */
-		(void)fchownat(fd, "", (uid_t)-1, inode->gid, AT_EMPTY_PATH);
+	/* The group alone may be one of ours. */
+	if (mode == ATTRIBUTES_TOLERANT && is_refusal(r) &&
+	    (fchownat(fd, "", (uid_t)-1, inode->gid, AT_EMPTY_PATH) == 0 ||
+	     is_refusal(-errno)))
 		return 0;
-	}
 	return err_code(err, r, "set owner %u:%u%s", inode->uid, inode->gid,
 			attributes_needing(r, " (it takes CAP_CHOWN)"));
 }
