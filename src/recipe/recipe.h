@@ -25,6 +25,8 @@ DEFINE_AUTO_PTR(recipe)
  * struct lock_options
  * @sources_dir: where downloads are kept by checksum (made when missing)
  * @update:      drop every pin; with @update_packages only these (NULL-terminated)
+ * @snapshot:    solve against the archive as it was then ("20260912T075541Z", fetched
+ *               from where the recipe's snapshot: says); NULL: as it is now
  * @progress:    may be NULL
  * @note:        told what a person should know (a host setting that was used, ...)
  */
@@ -32,6 +34,7 @@ struct lock_options {
 	const char *sources_dir;
 	bool update;
 	const char *const *update_packages;
+	const char *snapshot;
 	int cancel_fd;
 	const struct cop_progress *progress;
 	void (*note)(void *data, const char *line);

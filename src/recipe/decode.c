@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "recipe/decode.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "recipe/check.h"
+
+int decode_wrong(const struct decode *decode, const struct node *node,
+		 struct cop_error *err, const char *format, ...)
+{
+	char reason[512];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(reason, sizeof(reason), format, args);
+	va_end(args);
+	return err_set(err, -EINVAL, "%s:%u:%u: %s", decode->recipe->path, node->line,
+		       node->column, reason);
+}
+
+static const char *name_of(const struct node *node)
+{
+	return node->key ? node->key : "item";
+}
+
+int decode_text(const struct decode *decode, const struct node *node,
+		const char **ret_text, struct cop_error *err)
+{
+	const char *text;
+
+	if (node->kind != NODE_TEXT)
+		return decode_wrong(decode, node, err, "%s: a text is wanted, not a %s",
+				    name_of(node),
+				    node->kind == NODE_LIST ? "list" : "mapping");
+	if (node->size == 0)
+		return decode_wrong(decode, node, err, "%s: nothing is given",
+				    name_of(node));
+	text = arena_memdup(decode->recipe->arena, node->text, node->size);
+	if (!text)
+		return err_oom(err);
+	*ret_text = text;
+	return 0;
+}
+
+size_t decode_count(const struct node *node)
+{
+	size_t n = 0;
+
+	for (const struct node *item = node->first; item; item = item->next)
+		n++;
+	return n;
+}
+
+int decode_list(const struct decode *decode, const struct node *node,
+		struct cop_error *err)
+{
+	if (node->kind != NODE_LIST)
+		return decode_wrong(decode, node, err, "%s: a list is wanted, not a %s",
+				    name_of(node),
+				    node->kind == NODE_TEXT ? "single value" : "mapping");
+	return 0;
+}
+
+int decode_texts(const struct decode *decode, const struct node *node, bool or_one,
+		 const char ***ret_texts, struct cop_error *err)
+{
+	const struct node *item = node->first;
+	const char **texts;
+	size_t n = 1;
+	int r;
+
+	if (or_one && node->kind == NODE_TEXT) {
+		item = node;
+	} else {
+		r = decode_list(decode, node, err);
+		if (r < 0)
+			return r;
+		n = decode_count(node);
+	}
+	texts = arena_alloc(decode->recipe->arena, (n + 1) * sizeof(*texts));
+	if (!texts)
+		return err_oom(err);
+	for (size_t i = 0; i < n; i++, item = item->next) {
+		r = decode_text(decode, item, &texts[i], err);
+		if (r < 0)
+			return r;
+	}
+	*ret_texts = texts;
+	return 0;
+}
+
+int decode_map(struct decode *decode, const struct node *map,
+	       const struct decode_field *fields, size_t n_fields, const char *what,
+	       struct cop_error *err)
+{
+	const char *names[DECODE_FIELDS_MAX + 1] = {};
+
+	if (map->kind != NODE_MAP)
+		return decode_wrong(decode, map, err, "%s: a mapping of keys is wanted",
+				    what);
+	for (const struct node *node = map->first; node; node = node->next) {
+		const char *nearest;
+		size_t i = 0;
+		int r;
+
+		while (i < n_fields && strcmp(fields[i].key, node->key) != 0)
+			i++;
+		if (i < n_fields) {
+			r = fields[i].take(decode, node, err);
+			if (r < 0)
+				return r;
+			continue;
+		}
+		for (i = 0; i < n_fields && i < DECODE_FIELDS_MAX; i++)
+			names[i] = fields[i].key;
+		nearest = check_nearest(node->key, names);
+		return err_set(err, -EINVAL, "%s:%u:%u: unknown key '%.64s'%s%s%s",
+			       decode->recipe->path, node->key_line, node->key_column,
+			       node->key, nearest ? "; did you mean '" : "",
+			       nearest ? nearest : "", nearest ? "'?" : "");
+	}
+	return 0;
+}

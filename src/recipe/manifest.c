@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A manifest from a recipe and its lock, and from nothing else.
+ *
+ * Stages go from what is slow and rarely changed to what is cheap and often changed, so
+ * that a change keeps as many checkpoints as possible.  The two stages of the base layer
+ * depend on the base packages alone: their ids are the same for every recipe that has
+ * them.
+ */
+#include <string.h>
+
+#include "recipe/model.h"
+#include "json/json.h"
+
+#define FILES_INPUT "org.osbuild.files"
+
+/* New references are given away; NULL anywhere means that memory is out. */
+static json_t *text_list(const char **texts)
+{
+	json_t *list = json_array();
+
+	for (; list && *texts; texts++)
+		if (json_array_append_new(list, json_string(*texts)) < 0) {
+			json_decref(list);
+			return NULL;
+		}
+	return list;
+}
+
+/* Files of the store of sources as an input; @references is taken over. */
+static json_t *files_input(json_t *references)
+{
+	return json_pack("{s:s, s:s, s:o}", "type", FILES_INPUT, "origin",
+			 "org.osbuild.source", "references", references);
+}
+
+static int add_stage(json_t *stages, const char *type, json_t *inputs, json_t *options,
+		     struct cop_error *err)
+{
+	json_t *stage;
+
+	if (inputs)
+		stage = json_pack("{s:s, s:o, s:o}", "type", type, "inputs", inputs,
+				  "options", options);
+	else
+		stage = json_pack("{s:s, s:o}", "type", type, "options", options);
+	return json_array_append_new(stages, stage) < 0 ? err_oom(err) : 0;
+}
+
+static int checksum_of(const char *sha256, struct buf *checksum)
+{
+	buf_truncate(checksum, 0);
+	return buf_printf(checksum, "sha256:%.64s", sha256);
+}
+
+/* --- packages --- */
+
+static int add_reference(json_t *references, json_t *packages,
+			 const struct lock_package *package, struct buf *checksum)
+{
+	if (checksum_of(package->sha256, checksum) < 0 ||
+	    json_object_set_new(references, checksum->data, json_object()) < 0)
+		return -ENOMEM;
+	return json_array_append_new(
+		packages, json_pack("{s:s, s:s, s:s, s:s}", "name", package->name,
+				    "version", package->version, "architecture",
+				    package->architecture, "checksum", checksum->data));
+}
+
+static int add_names(json_t *names, json_t *automatic, const struct lock_package *package,
+		     const char *architecture)
+{
+	auto_buf mark = {};
+
+	if (json_array_append_new(names, json_string(package->name)) < 0)
+		return -ENOMEM;
+	if (package->manual)
+		return 0;
+	/* apt keeps the marks of architecture-independent packages under its own one. */
+	if (buf_printf(&mark, "%s:%s", package->name, architecture) < 0)
+		return -ENOMEM;
+	return json_array_append_new(automatic, json_string(mark.data));
+}
+
+/* One layer: laid out by one stage and configured by another. */
+static int add_layer(json_t *stages, const struct lock *lock, size_t first, size_t end,
+		     struct cop_error *err)
+{
+	auto_json *references = json_object(), *packages = json_array();
+	auto_json *names = json_array(), *automatic = json_array();
+	auto_buf checksum = {};
+	json_t *inputs;
+	int r = 0;
+
+	if (!references || !packages || !names || !automatic)
+		return err_oom(err);
+	for (size_t i = first; i < end && r == 0; i++) {
+		r = add_reference(references, packages, &lock->packages[i], &checksum);
+		if (r == 0)
+			r = add_names(names, automatic, &lock->packages[i],
+				      lock->architecture);
+	}
+	if (r < 0)
+		return err_oom(err);
+	inputs = json_pack("{s:o}", "packages", files_input(json_incref(references)));
+	if (!inputs)
+		return err_oom(err);
+	r = add_stage(stages, "org.coppice.deb.unpack", inputs,
+		      json_pack("{s:s, s:O}", "architecture", lock->architecture,
+				"packages", packages),
+		      err);
+	if (r < 0)
+		return r;
+	return add_stage(
+		stages, "org.coppice.deb.configure", NULL,
+		json_pack("{s:O, s:O}", "packages", names, "automatic", automatic), err);
+}
+
+static int add_layers(json_t *stages, const struct lock *lock, struct cop_error *err)
+{
+	for (size_t first = 0, end; first < lock->n_packages; first = end) {
+		int r;
+
+		end = first + 1;
+		while (end < lock->n_packages && strcmp(lock->packages[first].layer,
+							lock->packages[end].layer) == 0)
+			end++;
+		r = add_layer(stages, lock, first, end, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* --- the rest of the tree --- */
+
+static int add_sources_stage(json_t *stages, const struct recipe *recipe,
+			     struct cop_error *err)
+{
+	json_t *options = json_pack("{s:s, s:o}", "suite", recipe->suite, "components",
+				    text_list(recipe->components));
+
+	if (options && *recipe->mirrors)
+		(void)json_object_set_new(options, "mirror",
+					  json_string(recipe->mirrors[0]));
+	if (options && *recipe->security_mirrors)
+		(void)json_object_set_new(options, "security-mirror",
+					  json_string(recipe->security_mirrors[0]));
+	return add_stage(stages, "org.coppice.apt.sources", NULL, options, err);
+}
+
+static int add_files_stage(json_t *stages, const struct recipe *recipe,
+			   struct cop_error *err)
+{
+	auto_json *files = json_array(), *references = json_object();
+	auto_buf checksum = {};
+
+	for (size_t i = 0; files && i < recipe->n_files; i++) {
+		const struct recipe_file *file = &recipe->files[i];
+		json_t *json;
+
+		if (checksum_of(file->sha256, &checksum) < 0)
+			return err_oom(err);
+		json = json_pack("{s:s, s:s, s:i, s:I, s:I}", "path", file->path,
+				 "checksum", checksum.data, "mode", (int)file->mode,
+				 "uid", (json_int_t)file->user, "gid",
+				 (json_int_t)file->group);
+		if (json_array_append_new(files, json) < 0 ||
+		    json_object_set_new(references, checksum.data, json_object()) < 0)
+			return err_oom(err);
+	}
+	if (recipe->n_files == 0)
+		return 0;
+	return add_stage(
+		stages, "org.coppice.files",
+		json_pack("{s:o}", "files", files_input(json_incref(references))),
+		json_pack("{s:O}", "files", files), err);
+}
+
+static int add_small_stages(json_t *stages, const struct recipe *recipe,
+			    struct cop_error *err)
+{
+	int r = add_sources_stage(stages, recipe, err);
+
+	if (r >= 0)
+		r = add_files_stage(stages, recipe, err);
+	if (r >= 0 && *recipe->commands)
+		r = add_stage(stages, "org.coppice.run", NULL,
+			      json_pack("{s:o}", "commands", text_list(recipe->commands)),
+			      err);
+	if (r >= 0)
+		r = add_stage(stages, "org.coppice.hosts", NULL,
+			      recipe->hostname
+				      ? json_pack("{s:s}", "hostname", recipe->hostname)
+				      : json_object(),
+			      err);
+	if (r >= 0 && recipe->hostname)
+		r = add_stage(stages, "org.osbuild.hostname", NULL,
+			      json_pack("{s:s}", "hostname", recipe->hostname), err);
+	return r;
+}
+
+/* --- pipelines --- */
+
+static int add_pipeline(json_t *pipelines, const char *name, const struct lock *lock,
+			json_t *stages, struct cop_error *err)
+{
+	json_t *pipeline = json_pack("{s:s, s:I, s:O}", "name", name, "source-epoch",
+				     (json_int_t)lock->source_epoch, "stages", stages);
+
+	return json_array_append_new(pipelines, pipeline) < 0 ? err_oom(err) : 0;
+}
+
+static int add_tree(json_t *pipelines, const struct recipe *recipe,
+		    const struct lock *lock, struct cop_error *err)
+{
+	auto_json *stages = json_array();
+	int r = add_layers(stages, lock, err);
+
+	if (r >= 0)
+		r = add_small_stages(stages, recipe, err);
+	return r < 0 ? r : add_pipeline(pipelines, "tree", lock, stages, err);
+}
+
+static int add_tar(json_t *pipelines, const struct lock *lock, struct cop_error *err)
+{
+	auto_json *stages = json_array();
+	json_t *inputs =
+		json_pack("{s:{s:s, s:s, s:[s]}}", "tree", "type", "org.osbuild.tree",
+			  "origin", "org.osbuild.pipeline", "references", "name:tree");
+	int r;
+
+	if (!inputs)
+		return err_oom(err);
+	r = add_stage(stages, "org.osbuild.tar", inputs,
+		      json_pack("{s:s}", "filename", "rootfs.tar"), err);
+	return r < 0 ? r : add_pipeline(pipelines, "tar", lock, stages, err);
+}
+
+/* --- sources --- */
+
+/* Where else a package may be looked for, only as far as the recipe says it. */
+static int add_places(json_t *json, const struct recipe *recipe,
+		      const struct lock_repository *repository)
+{
+	size_t size = strlen(repository->suite), end = strlen("-security");
+	bool security =
+		size > end && strcmp(repository->suite + size - end, "-security") == 0;
+	const char **mirrors = security ? recipe->security_mirrors : recipe->mirrors;
+	const char *snapshot = security ? recipe->security_snapshot : recipe->snapshot;
+	int r = 0;
+
+	if (*mirrors)
+		r = json_object_set_new(json, "mirrors", text_list(mirrors));
+	if (r == 0 && snapshot)
+		r = json_object_set_new(json, "snapshot", json_string(snapshot));
+	return r;
+}
+
+static json_t *repositories(const struct recipe *recipe, const struct lock *lock)
+{
+	auto_json *json = json_object();
+
+	for (size_t i = 0; i < lock->n_repositories; i++) {
+		const struct lock_repository *repository = &lock->repositories[i];
+		const char *date = lock->snapshot ? lock->snapshot : lock->date;
+		json_t *one = json_pack("{s:s, s:s, s:s, s:s}", "origin",
+					repository->origin, "label", repository->label,
+					"suite", repository->suite, "date", date);
+
+		if (json_object_set_new(json, repository->id, one) < 0 ||
+		    add_places(one, recipe, repository) < 0)
+			return NULL;
+	}
+	return json_incref(json);
+}
+
+static json_t *package_items(const struct lock *lock)
+{
+	auto_json *items = json_object();
+	auto_buf checksum = {};
+
+	for (size_t i = 0; i < lock->n_packages; i++) {
+		const struct lock_package *package = &lock->packages[i];
+
+		if (checksum_of(package->sha256, &checksum) < 0 ||
+		    json_object_set_new(items, checksum.data,
+					json_pack("{s:s, s:s, s:I}", "repository",
+						  package->repository, "path",
+						  package->path, "size",
+						  (json_int_t)package->size)) < 0)
+			return NULL;
+	}
+	return json_incref(items);
+}
+
+static int append_base64(struct buf *buf, const char *bytes, size_t size)
+{
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+		"0123456789+/";
+	const unsigned char *from = (const unsigned char *)bytes;
+	int r = buf_reserve(buf, (size + 2) / 3 * 4 + 1);
+
+	for (size_t i = 0; r == 0 && i < size; i += 3) {
+		size_t left = size - i;
+		unsigned int word = (unsigned int)from[i] << 16;
+
+		if (left > 1)
+			word |= (unsigned int)from[i + 1] << 8;
+		if (left > 2)
+			word |= from[i + 2];
+		(void)buf_append_char(buf, digits[word >> 18]);
+		(void)buf_append_char(buf, digits[word >> 12 & 63]);
+		(void)buf_append_char(buf, left > 1 ? digits[word >> 6 & 63] : '=');
+		r = buf_append_char(buf, left > 2 ? digits[word & 63] : '=');
+	}
+	return r;
+}
+
+static json_t *file_items(const struct recipe *recipe)
+{
+	auto_json *items = json_object();
+	auto_buf checksum = {};
+
+	for (size_t i = 0; i < recipe->n_files; i++) {
+		const struct recipe_file *file = &recipe->files[i];
+		auto_buf data = {};
+
+		if (checksum_of(file->sha256, &checksum) < 0 ||
+		    append_base64(&data, file->content, file->size) < 0 ||
+		    json_object_set_new(items, checksum.data,
+					json_pack("{s:s, s:s}", "encoding", "base64",
+						  "data", buf_text(&data))) < 0)
+			return NULL;
+	}
+	return json_incref(items);
+}
+
+static int add_sources(json_t *manifest, const struct recipe *recipe,
+		       const struct lock *lock, struct cop_error *err)
+{
+	json_t *deb = json_pack("{s:o, s:{s:o}}", "items", package_items(lock), "options",
+				"repositories", repositories(recipe, lock));
+	json_t *sources = json_pack("{s:o}", "org.coppice.deb", deb);
+
+	if (sources && recipe->n_files > 0 &&
+	    json_object_set_new(sources, "org.osbuild.inline",
+				json_pack("{s:o}", "items", file_items(recipe))) < 0) {
+		json_decref(sources);
+		return err_oom(err);
+	}
+	return json_object_set_new(manifest, "sources", sources) < 0 ? err_oom(err) : 0;
+}
+
+int recipe_manifest(const struct recipe *recipe, const struct lock *lock,
+		    json_t **ret_json, struct cop_error *err)
+{
+	auto_json *manifest = NULL;
+	json_t *pipelines = json_array();
+	int r;
+
+	if (!lock_matches(lock, recipe))
+		return err_set(err, -ESTALE,
+			       "'%s': the lock answers another request; run 'coppice "
+			       "lock %s'",
+			       recipe->path, recipe->path);
+	manifest = json_pack("{s:s, s:o}", "version", "2", "pipelines", pipelines);
+	if (!manifest)
+		return err_oom(err);
+	r = add_tree(pipelines, recipe, lock, err);
+	if (r >= 0)
+		r = add_tar(pipelines, lock, err);
+	if (r >= 0)
+		r = add_sources(manifest, recipe, lock, err);
+	if (r < 0)
+		return r;
+	*ret_json = TAKE_PTR(manifest);
+	return 0;
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a recipe and a lock are made of, for the files of this room.  Everything hangs on
+ * the arena of its recipe or lock; lists of text are NULL-terminated and never NULL.
+ */
+#pragma once
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/arena.h"
+#include "digest/sha256.h"
+#include "recipe/recipe.h"
+
+/* The layer that every recipe of a suite and architecture has in common. */
+#define BASE_LAYER "base"
+
+struct recipe_package {
+	const char *name;
+	unsigned int line, column;
+};
+
+struct recipe_group {
+	const char *name;
+	struct recipe_package *packages;
+	size_t n_packages;
+};
+
+/* @content is what the file will hold, read when the recipe was */
+struct recipe_file {
+	const char *path;
+	const char *content;
+	size_t size;
+	char sha256[SHA256_HEX + 1];
+	mode_t mode;
+	uint32_t user, group;
+};
+
+/*
+ * @path:     of the recipe, as given
+ * @keyring:  as written, or NULL: the archive's own
+ * @snapshot: with "@SNAPSHOTID@" in it, or NULL
+ * @hostname: or NULL
+ * @request:  hash over what decides the answer of the solver
+ */
+struct recipe {
+	struct arena *arena;
+	const char *path;
+	const char *suite;
+	const char *architecture;
+	const char **mirrors;
+	const char **security_mirrors;
+	const char *snapshot;
+	const char *security_snapshot;
+	const char *keyring;
+	const char **components;
+	struct recipe_group *groups;
+	size_t n_groups;
+	const char *hostname;
+	struct recipe_file *files;
+	size_t n_files;
+	const char **commands;
+	char request[SHA256_HEX + 1];
+};
+
+/* @id is the suite's name in the archive: "trixie-security" */
+struct lock_repository {
+	const char *id;
+	const char *origin;
+	const char *label;
+	const char *suite;
+	const char **components;
+	const char **keys;
+};
+
+struct lock_package {
+	const char *layer;
+	const char *name;
+	const char *version;
+	const char *architecture;
+	uint64_t size;
+	const char *sha256;
+	const char *repository;
+	const char *path;
+	bool manual;
+};
+
+/*
+ * @date:     newest date of the repositories, "20260912T075541Z"
+ * @snapshot: the date that was asked for in the same form, or NULL
+ * @packages: layer after layer, in each in an order that is good for unpacking
+ */
+struct lock {
+	struct arena *arena;
+	const char *suite;
+	const char *architecture;
+	const char *request;
+	const char *snapshot;
+	int64_t source_epoch;
+	const char *date;
+	struct lock_repository *repositories;
+	size_t n_repositories;
+	struct lock_package *packages;
+	size_t n_packages;
+};
+
+/* lock_new() - empty, with its arena; NULL when memory is out */
+struct lock *lock_new(void);
+
+/* lock_find() - the package of that name, or NULL */
+const struct lock_package *lock_find(const struct lock *lock, const char *name);
+
+/* lock_parse() / lock_format() - lock_load() and lock_save() without the file; @name is
+ * for messages */
+int lock_parse(const char *name, const char *text, size_t size, struct lock **ret_lock,
+	       struct cop_error *err);
+int lock_format(const struct lock *lock, struct buf *buf, struct cop_error *err);
+
+/* recipe_parse() - recipe_load() of text in memory; `source:` files are still read from
+ * beside @path */
+int recipe_parse(const char *path, const char *text, size_t size,
+		 struct recipe **ret_recipe, struct cop_error *err);
+
+/* arena_text() - a copy of @text; NULL when memory is out */
+char *arena_text(struct arena *arena, const char *text);

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "recipe/pins.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/process.h"
+#include "recipe/fetch.h"
+
+#define EXTRA_FILE "extra_Packages"
+
+void pins_done(struct pins *pins)
+{
+	free(pins->pins);
+	*pins = (struct pins){};
+}
+
+const struct pin *pins_find(const struct pins *pins, const char *name)
+{
+	for (size_t i = 0; i < pins->n_pins; i++)
+		if (strcmp(pins->pins[i].package->name, name) == 0)
+			return &pins->pins[i];
+	return NULL;
+}
+
+void pins_append(const struct pins *pins, struct buf *preferences)
+{
+	for (size_t i = 0; i < pins->n_pins; i++)
+		if (!pins->pins[i].dropped)
+			(void)buf_printf(preferences,
+					 "Package: %s\nPin: version %s\n"
+					 "Pin-Priority: 1001\n\n",
+					 pins->pins[i].package->name,
+					 pins->pins[i].package->version);
+}
+
+static bool is_updated(const struct lock_options *options, const char *name)
+{
+	const char *const *names = options->update_packages;
+
+	if (!options->update || !names || !*names)
+		return options->update;
+	for (; *names; names++)
+		if (strcmp(*names, name) == 0)
+			return true;
+	return false;
+}
+
+/* The archive has dropped it, but its file is here and was verified when it came: apt is
+ * told of it beside the repositories. */
+static int keep_file(const struct apt *apt, struct index *index, int directory_fd,
+		     const struct lock_package *package, struct buf *extra,
+		     struct cop_error *err)
+{
+	char path[64 + SHA256_HEX];
+	const char *const argv[] = {"dpkg-deb", "-f", path, NULL};
+	auto_buf stanza = {};
+	int r;
+
+	/* The child has our descriptors closed, so the path goes through our process. */
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd/%d/sha256:%.64s", (int)getpid(),
+		       directory_fd, package->sha256);
+	r = process_check(argv, (const char *const *)apt->env, &stanza, err);
+	if (r < 0)
+		return err_prefix(err, r, "read '%s' in the store of sources",
+				  package->name);
+	(void)buf_printf(&stanza, "Filename: %s\nSize: %llu\nSHA256: %s\n", package->path,
+			 (unsigned long long)package->size, package->sha256);
+	if (stanza.failed)
+		return err_oom(err);
+	(void)buf_append(extra, stanza.data, stanza.size);
+	(void)buf_append_char(extra, '\n');
+	return index_add_stanza(index, stanza.data, stanza.size, package->repository,
+				err);
+}
+
+static int make_pin(const struct apt *apt, struct index *index, int directory_fd,
+		    struct pin *pin, struct buf *extra, struct cop_error *err)
+{
+	const struct lock_package *package = pin->package;
+	const struct index_entry *entry =
+		index_find(index, package->name, package->version);
+
+	/* The same version with another content is another package. */
+	if (entry && index_is(entry, "SHA256", package->sha256))
+		return 0;
+	if (entry || !fetch_has(directory_fd, package)) {
+		pin->dropped = true;
+		return 0;
+	}
+	pin->kept = true;
+	return keep_file(apt, index, directory_fd, package, extra, err);
+}
+
+int pins_make(struct apt *apt, struct index *index, const struct lock *previous,
+	      int directory_fd, struct pins *pins, struct cop_error *err)
+{
+	auto_buf extra = {}, path = {};
+	int r = 0;
+
+	pins->pins = calloc(previous->n_packages + 1, sizeof(*pins->pins));
+	if (!pins->pins)
+		return err_oom(err);
+	for (size_t i = 0; i < previous->n_packages && r >= 0; i++) {
+		struct pin *pin = &pins->pins[pins->n_pins];
+
+		if (is_updated(apt->options, previous->packages[i].name))
+			continue;
+		pin->package = &previous->packages[i];
+		pins->n_pins++;
+		r = make_pin(apt, index, directory_fd, pin, &extra, err);
+	}
+	if (r < 0 || extra.size == 0)
+		return r;
+	r = apt_write(apt, EXTRA_FILE, &extra, err);
+	if (r < 0)
+		return r;
+	(void)buf_printf(&path, "%s/" EXTRA_FILE, apt->root);
+	apt->extra = path.failed ? NULL : arena_text(apt->arena, path.data);
+	return apt->extra ? 0 : err_oom(err);
+}

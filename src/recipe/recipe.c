@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From the nodes of a YAML document to a checked recipe.  After recipe_load() nothing in
+ * a recipe needs to be checked again.
+ */
+#include "recipe/recipe.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/fs.h"
+#include "base/map.h"
+#include "base/process.h"
+#include "recipe/check.h"
+#include "recipe/decode.h"
+
+#define COMMAND_SIZE_MAX ((size_t)(64 * KIB))
+
+struct recipe *recipe_free(struct recipe *recipe)
+{
+	struct arena *arena = recipe ? recipe->arena : NULL;
+
+	free(recipe);
+	arena_free(arena);
+	return NULL;
+}
+
+char *arena_text(struct arena *arena, const char *text)
+{
+	return arena_memdup(arena, text, strlen(text));
+}
+
+static int take_suite(struct decode *decode, const struct node *node,
+		      struct cop_error *err)
+{
+	int r = decode_text(decode, node, &decode->recipe->suite, err);
+
+	if (r < 0)
+		return r;
+	if (!check_suite(decode->recipe->suite))
+		return decode_wrong(decode, node, err,
+				    "suite: '%.64s' is neither bookworm nor trixie",
+				    node->text);
+	return 0;
+}
+
+static int take_architecture(struct decode *decode, const struct node *node,
+			     struct cop_error *err)
+{
+	int r = decode_text(decode, node, &decode->recipe->architecture, err);
+
+	if (r < 0)
+		return r;
+	if (!check_architecture(decode->recipe->architecture))
+		return decode_wrong(
+			decode, node, err,
+			"architecture: Debian has no '%.64s' (say amd64 or arm64)",
+			node->text);
+	return 0;
+}
+
+static int take_uris(struct decode *decode, const struct node *node,
+		     const char ***ret_uris, struct cop_error *err)
+{
+	const struct node *item = node->kind == NODE_LIST ? node->first : node;
+	const char **uris;
+	int r = decode_texts(decode, node, true, &uris, err);
+
+	if (r < 0)
+		return r;
+	if (!*uris)
+		return decode_wrong(decode, node, err, "%s: the list is empty",
+				    node->key);
+	for (size_t i = 0; uris[i]; i++, item = item->next) {
+		const char *problem = check_uri(uris[i]);
+
+		if (problem)
+			return decode_wrong(decode, item, err, "%s: '%.128s' %s",
+					    node->key, uris[i], problem);
+	}
+	*ret_uris = uris;
+	return 0;
+}
+
+static int take_mirror(struct decode *decode, const struct node *node,
+		       struct cop_error *err)
+{
+	return take_uris(decode, node, &decode->recipe->mirrors, err);
+}
+
+static int take_security_mirror(struct decode *decode, const struct node *node,
+				struct cop_error *err)
+{
+	return take_uris(decode, node, &decode->recipe->security_mirrors, err);
+}
+
+static int take_template(const struct decode *decode, const struct node *node,
+			 const char **ret_template, struct cop_error *err)
+{
+	const char *problem;
+	int r = decode_text(decode, node, ret_template, err);
+
+	if (r < 0)
+		return r;
+	problem = check_uri(*ret_template);
+	if (!problem && !strstr(*ret_template, "@SNAPSHOTID@"))
+		problem = "has no @SNAPSHOTID@ in it, where the date goes";
+	if (problem)
+		return decode_wrong(decode, node, err, "%s: '%.128s' %s", node->key,
+				    node->text, problem);
+	return 0;
+}
+
+static int take_snapshot(struct decode *decode, const struct node *node,
+			 struct cop_error *err)
+{
+	return take_template(decode, node, &decode->recipe->snapshot, err);
+}
+
+static int take_security_snapshot(struct decode *decode, const struct node *node,
+				  struct cop_error *err)
+{
+	return take_template(decode, node, &decode->recipe->security_snapshot, err);
+}
+
+static int take_keyring(struct decode *decode, const struct node *node,
+			struct cop_error *err)
+{
+	const char *text = NULL;
+	int r = decode_text(decode, node, &text, err);
+
+	if (r < 0)
+		return r;
+	if (!check_absolute_path(text) && !check_relative_path(text))
+		return decode_wrong(decode, node, err,
+				    "keyring: '%.128s' is not a plain path", text);
+	decode->recipe->keyring = text;
+	return 0;
+}
+
+static int take_components(struct decode *decode, const struct node *node,
+			   struct cop_error *err)
+{
+	const struct node *item = node->first;
+	const char **components;
+	int r = decode_texts(decode, node, false, &components, err);
+
+	if (r < 0)
+		return r;
+	if (!*components)
+		return decode_wrong(decode, node, err, "components: the list is empty");
+	for (size_t i = 0; components[i]; i++, item = item->next) {
+		if (!check_word(components[i]))
+			return decode_wrong(
+				decode, item, err,
+				"components: '%.64s' is not a component's name",
+				components[i]);
+		for (size_t j = 0; j < i; j++)
+			if (strcmp(components[i], components[j]) == 0)
+				return decode_wrong(decode, item, err,
+						    "components: '%s' is given twice",
+						    components[i]);
+	}
+	decode->recipe->components = components;
+	return 0;
+}
+
+static int take_group(struct decode *decode, const struct node *node, const char *name,
+		      struct recipe_group *group, struct cop_error *err)
+{
+	size_t n = decode_count(node), i = 0;
+	int r = decode_list(decode, node, err);
+
+	if (r < 0)
+		return r;
+	group->name = name;
+	group->packages =
+		arena_alloc(decode->recipe->arena, (n + 1) * sizeof(*group->packages));
+	if (!group->packages)
+		return err_oom(err);
+	for (const struct node *item = node->first; item; item = item->next) {
+		struct recipe_package *package = &group->packages[i++];
+
+		r = decode_text(decode, item, &package->name, err);
+		if (r < 0)
+			return r;
+		package->line = item->line;
+		package->column = item->column;
+		if (!check_package_name(package->name))
+			return decode_wrong(decode, item, err,
+					    "'%.128s' is not a package's name",
+					    package->name);
+	}
+	group->n_packages = n;
+	return 0;
+}
+
+static int check_packages(const struct decode *decode, struct cop_error *err)
+{
+	const struct recipe *recipe = decode->recipe;
+	auto_ptr(map) seen = map_new();
+
+	if (!seen)
+		return err_oom(err);
+	for (size_t i = 0; i < recipe->n_groups; i++) {
+		struct recipe_group *group = &recipe->groups[i];
+
+		for (size_t j = 0; j < group->n_packages; j++) {
+			struct recipe_package *package = &group->packages[j], *first;
+			void **slot =
+				map_slot(seen, package->name, strlen(package->name));
+
+			if (!slot)
+				return err_oom(err);
+			first = *slot;
+			if (first)
+				return err_set(err, -EINVAL,
+					       "%s:%u:%u: package '%s' is given twice, "
+					       "first in line %u",
+					       recipe->path, package->line,
+					       package->column, package->name,
+					       first->line);
+			*slot = package;
+		}
+	}
+	return 0;
+}
+
+static int take_packages(struct decode *decode, const struct node *node,
+			 struct cop_error *err)
+{
+	struct recipe *recipe = decode->recipe;
+	size_t n = node->kind == NODE_MAP ? decode_count(node) : 1;
+	const struct node *item = node->first;
+	int r = 0;
+
+	if (node->kind == NODE_TEXT)
+		return decode_wrong(decode, node, err,
+				    "packages: a list, or named lists, are wanted");
+	recipe->groups = arena_alloc(recipe->arena, (n + 1) * sizeof(*recipe->groups));
+	if (!recipe->groups)
+		return err_oom(err);
+	if (node->kind == NODE_LIST)
+		r = take_group(decode, node, "packages", &recipe->groups[0], err);
+	for (size_t i = 0; node->kind == NODE_MAP && i < n && r >= 0; i++) {
+		char *name = arena_text(recipe->arena, item->key);
+
+		if (!name)
+			return err_oom(err);
+		if (!check_word(name) || strcmp(name, BASE_LAYER) == 0)
+			return err_set(err, -EINVAL,
+				       "%s:%u:%u: '%.64s' cannot be a group's name%s",
+				       recipe->path, item->key_line, item->key_column,
+				       name,
+				       strcmp(name, BASE_LAYER) == 0
+					       ? ": that is the layer below all groups"
+					       : "");
+		r = take_group(decode, item, name, &recipe->groups[i], err);
+		item = item->next;
+	}
+	if (r < 0)
+		return r;
+	recipe->n_groups = n;
+	return check_packages(decode, err);
+}
+
+static int take_hostname(struct decode *decode, const struct node *node,
+			 struct cop_error *err)
+{
+	int r = decode_text(decode, node, &decode->recipe->hostname, err);
+
+	if (r < 0)
+		return r;
+	if (!check_hostname(decode->recipe->hostname))
+		return decode_wrong(
+			decode, node, err,
+			"hostname: '%.80s' is not one (letters, digits and hyphens, "
+			"at most 64 bytes)",
+			node->text);
+	return 0;
+}
+
+static int take_commands(struct decode *decode, const struct node *node,
+			 struct cop_error *err)
+{
+	const struct node *item = node->first;
+	int r = decode_texts(decode, node, false, &decode->recipe->commands, err);
+
+	for (; r >= 0 && item; item = item->next)
+		if (item->size > COMMAND_SIZE_MAX)
+			return decode_wrong(decode, item, err,
+					    "commands: longer than %zu bytes",
+					    COMMAND_SIZE_MAX);
+	return r;
+}
+
+/* --- the whole --- */
+
+/* Length before text: no two requests can look alike. */
+static int add_to_request(struct buf *buf, const char *text)
+{
+	return buf_printf(buf, "%zu:%s,", strlen(text), text);
+}
+
+static int hash_request(struct recipe *recipe, struct cop_error *err)
+{
+	auto_buf text = {};
+
+	(void)add_to_request(&text, "coppice-request 1");
+	(void)add_to_request(&text, recipe->suite);
+	(void)add_to_request(&text, recipe->architecture);
+	(void)add_to_request(&text, recipe->keyring ? recipe->keyring : "");
+	for (const char **component = recipe->components; *component; component++)
+		(void)add_to_request(&text, *component);
+	for (size_t i = 0; i < recipe->n_groups; i++) {
+		(void)add_to_request(&text, "");
+		(void)add_to_request(&text, recipe->groups[i].name);
+		for (size_t j = 0; j < recipe->groups[i].n_packages; j++)
+			(void)add_to_request(&text, recipe->groups[i].packages[j].name);
+	}
+	if (text.failed)
+		return err_oom(err);
+	return sha256_bytes(text.data, text.size, recipe->request, err);
+}
+
+static int host_architecture(struct recipe *recipe, struct cop_error *err)
+{
+	static const char *const argv[] = {"dpkg", "--print-architecture", NULL};
+	auto_buf output = {};
+	int r = process_check(argv, NULL, &output, err);
+
+	if (r < 0)
+		return err_prefix(err, r, "%s: no architecture is given, and the host's",
+				  recipe->path);
+	while (output.size > 0 && output.data[output.size - 1] == '\n')
+		buf_truncate(&output, output.size - 1);
+	recipe->architecture = arena_text(recipe->arena, buf_text(&output));
+	if (!recipe->architecture)
+		return err_oom(err);
+	if (!check_architecture(recipe->architecture))
+		return err_set(err, -EINVAL,
+			       "%s: no architecture is given, and the host's, '%.32s', "
+			       "is not one of Debian's",
+			       recipe->path, recipe->architecture);
+	return 0;
+}
+
+static int take_recipe(struct decode *decode, const struct node *root,
+		       struct cop_error *err)
+{
+	static const struct decode_field fields[] = {
+		{"suite", take_suite},
+		{"architecture", take_architecture},
+		{"mirror", take_mirror},
+		{"security-mirror", take_security_mirror},
+		{"snapshot", take_snapshot},
+		{"security-snapshot", take_security_snapshot},
+		{"keyring", take_keyring},
+		{"components", take_components},
+		{"packages", take_packages},
+		{"hostname", take_hostname},
+		{"files", decode_files},
+		{"commands", take_commands},
+	};
+	struct recipe *recipe = decode->recipe;
+	int r;
+
+	_Static_assert(ARRAY_SIZE(fields) <= DECODE_FIELDS_MAX,
+		       "did-you-mean looks at all keys");
+	r = decode_map(decode, root, fields, ARRAY_SIZE(fields), "recipe", err);
+	if (r < 0)
+		return r;
+	if (!recipe->suite)
+		return err_set(err, -EINVAL,
+			       "%s: no suite is given (suite: trixie, or bookworm)",
+			       recipe->path);
+	if (!recipe->architecture) {
+		r = host_architecture(recipe, err);
+		if (r < 0)
+			return r;
+	}
+	return hash_request(recipe, err);
+}
+
+static int set_defaults(struct recipe *recipe, const char *path, struct cop_error *err)
+{
+	const char **lists;
+
+	recipe->arena = arena_new();
+	if (!recipe->arena)
+		return err_oom(err);
+	recipe->path = arena_text(recipe->arena, path);
+	lists = arena_alloc(recipe->arena, 3 * sizeof(*lists));
+	if (!recipe->path || !lists)
+		return err_oom(err);
+	lists[0] = "main";
+	recipe->components = &lists[0];
+	recipe->mirrors = recipe->security_mirrors = recipe->commands = &lists[1];
+	return 0;
+}
+
+int recipe_parse(const char *path, const char *text, size_t size,
+		 struct recipe **ret_recipe, struct cop_error *err)
+{
+	auto_ptr(document) document = NULL;
+	auto_ptr(recipe) recipe = calloc(1, sizeof(*recipe));
+	struct decode decode = {.recipe = recipe};
+	int r;
+
+	if (!recipe)
+		return err_oom(err);
+	r = set_defaults(recipe, path, err);
+	if (r < 0)
+		return r;
+	r = document_read(path, text, size, &document, err);
+	if (r < 0)
+		return r;
+	r = take_recipe(&decode, document_root(document), err);
+	if (r < 0)
+		return r;
+	*ret_recipe = TAKE_PTR(recipe);
+	return 0;
+}
+
+int recipe_load(const char *path, struct recipe **ret_recipe, struct cop_error *err)
+{
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	auto_buf text = {};
+	struct stat st;
+	int r;
+
+	if (fd < 0)
+		return err_errno(err, "open recipe '%s'", path);
+	if (fstat(fd, &st) < 0)
+		return err_errno(err, "stat recipe '%s'", path);
+	if (!S_ISREG(st.st_mode))
+		return err_set(err, -EINVAL, "recipe '%s' is not a regular file", path);
+	r = fs_read_all(fd, DOCUMENT_SIZE_MAX, &text, err);
+	if (r < 0)
+		return err_prefix(err, r, "recipe '%s'", path);
+	return recipe_parse(path, buf_text(&text), text.size, ret_recipe, err);
+}

@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From a recipe to a lock.
+ *
+ * The base layer is solved alone, so that it is the same for every recipe of a suite.
+ * All groups are then solved together on top of it, which settles every version and every
+ * choice; after that each group is solved once more among what was chosen, to see which
+ * of it the group needs: a package belongs to the first group that does.
+ */
+#include <string.h>
+
+#include "base/text.h"
+#include "recipe/check.h"
+#include "recipe/fetch.h"
+#include "recipe/solver.h"
+
+/* What was chosen, as the only list that apt sees. */
+#define CHOICE_FILE "choice_Packages"
+
+#define CHOICE_FILE "choice_Packages"
+
+static void solver_done(struct solver *solver)
+{
+	apt_plan_done(&solver->base);
+	apt_plan_done(&solver->joint);
+	map_free(solver->in_base);
+	map_free(solver->in_joint);
+	pins_done(&solver->pins);
+	index_free(solver->index);
+	apt_free(solver->apt);
+	closep(&solver->directory_fd);
+	free(solver->words);
+	free(solver->groups);
+}
+
+static int wrong_word(const struct solver *solver, const struct word *word,
+		      struct cop_error *err, const char *reason)
+{
+	return err_set(err, -ENOPKG, "%s:%u:%u: package '%s' of group '%s': %s",
+		       solver->recipe->path, word->package->line, word->package->column,
+		       word->package->name, solver->recipe->groups[word->group].name,
+		       reason);
+}
+
+/* --- what was asked for --- */
+
+static int collect_words(struct solver *solver, struct cop_error *err)
+{
+	const struct recipe *recipe = solver->recipe;
+	size_t n = 0;
+
+	for (size_t i = 0; i < recipe->n_groups; i++)
+		n += recipe->groups[i].n_packages;
+	solver->words = calloc(n + 1, sizeof(*solver->words));
+	if (!solver->words)
+		return err_oom(err);
+	for (size_t i = 0; i < recipe->n_groups; i++)
+		for (size_t j = 0; j < recipe->groups[i].n_packages; j++)
+			solver->words[solver->n_words++] =
+				(struct word){&recipe->groups[i].packages[j], i};
+	return 0;
+}
+
+/* apt would take an unknown name for a pattern or for "remove this one"; only what is
+ * there by this very name is handed to it. */
+static int check_word_exists(const struct solver *solver, const struct word *word,
+			     struct cop_error *err)
+{
+	const char *name = word->package->name, *nearest;
+	auto_buf providers = {}, near = {}, reason = {};
+
+	if (index_find(solver->index, name, NULL))
+		return 0;
+	if (index_providers(solver->index, name, &providers) < 0)
+		return err_oom(err);
+	nearest = providers.size ? NULL : index_nearest(solver->index, name, &near);
+	(void)buf_printf(&reason, "Unable to locate package %s", name);
+	if (providers.size)
+		(void)buf_printf(&reason, "; it is provided by: %s", providers.data);
+	else if (nearest)
+		(void)buf_printf(&reason, "; did you mean '%s'?", nearest);
+	else
+		(void)buf_printf(&reason, " in %s (%s)", solver->recipe->suite,
+				 solver->recipe->architecture);
+	return reason.failed ? err_oom(err) : wrong_word(solver, word, err, reason.data);
+}
+
+static int read_index(struct solver *solver, struct cop_error *err)
+{
+	solver->index = index_new();
+	if (!solver->index)
+		return err_oom(err);
+	for (size_t i = 0; i < APT_REPOSITORIES; i++) {
+		const struct apt_repository *repository = &solver->apt->repositories[i];
+
+		for (const char **list = repository->lists; *list; list++) {
+			int r = index_add_file(solver->index, *list, repository->lock.id,
+					       err);
+
+			if (r < 0)
+				return r;
+		}
+	}
+	for (size_t i = 0; i < solver->n_words; i++) {
+		int r = check_word_exists(solver, &solver->words[i], err);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* --- the base layer --- */
+
+static int map_plan(const struct apt_plan *plan, struct map **ret_map,
+		    struct cop_error *err)
+{
+	struct map *map = map_new();
+
+	*ret_map = map;
+	for (size_t i = 0; map && i < plan->n_changes; i++) {
+		struct apt_change *change = &plan->changes[i];
+		void **slot = map_slot(map, change->name, strlen(change->name));
+
+		if (!slot)
+			return err_oom(err);
+		*slot = change;
+	}
+	return map ? 0 : err_oom(err);
+}
+
+/* dpkg's status after the base layer was installed, as far as apt looks at it. */
+static int write_status(const struct solver *solver, struct cop_error *err)
+{
+	auto_buf status = {};
+
+	for (size_t i = 0; i < solver->base.n_changes; i++) {
+		const struct index_entry *entry =
+			solver_entry(solver, &solver->base.changes[i], err);
+
+		if (!entry)
+			return -EBADMSG;
+		(void)buf_append_text(&status, "Status: install ok installed\n");
+		(void)buf_append(&status, entry->stanza, entry->size);
+		(void)buf_append_text(&status,
+				      text_ends_with(status.data, "\n") ? "\n" : "\n\n");
+	}
+	return apt_write(solver->apt, APT_STATUS, &status, err);
+}
+
+static int write_pins(const struct solver *solver, struct cop_error *err)
+{
+	auto_buf preferences = {};
+
+	pins_append(&solver->pins, &preferences);
+	return apt_write(solver->apt, APT_PREFERENCES, &preferences, err);
+}
+
+static int solve_base(struct solver *solver, struct cop_error *err)
+{
+	/* Where init-system-helpers may have either, apt alone would take usrmerge and
+	 * with it the whole of perl. */
+	const char *const words[] = {
+		"?essential", "?priority(required)",
+		index_find(solver->index, "usr-is-merged", NULL) ? "usr-is-merged" : NULL,
+		NULL};
+	auto_buf nothing = {};
+	int r = apt_write(solver->apt, APT_STATUS, &nothing, err);
+
+	if (r >= 0)
+		r = write_pins(solver, err);
+	if (r >= 0)
+		r = apt_simulate(solver->apt, words, &solver->base, err);
+	if (r < 0)
+		return err_prefix(err, r, "lock '%s': the base layer",
+				  solver->recipe->path);
+	if (solver->base.n_changes == 0)
+		return err_set(err, -ENOPKG, "lock '%s': the base layer is empty",
+			       solver->recipe->path);
+	r = map_plan(&solver->base, &solver->in_base, err);
+	return r < 0 ? r : write_status(solver, err);
+}
+
+/* --- all groups together --- */
+
+/* apt's words for the first @n of what was asked for, without what the base has. */
+static int simulate_words(const struct solver *solver, size_t n, struct apt_plan *plan,
+			  struct cop_error *err)
+{
+	auto_free const char **names = calloc(n + 1, sizeof(*names));
+	size_t n_names = 0;
+
+	if (!names)
+		return err_oom(err);
+	for (size_t i = 0; i < n; i++) {
+		const char *name = solver->words[i].package->name;
+
+		if (!solver_look(solver->in_base, name))
+			names[n_names++] = name;
+	}
+	return n_names ? apt_simulate(solver->apt, names, plan, err) : 0;
+}
+
+/* A change of something that the base has, or NULL. */
+static const struct apt_change *find_conflict(const struct solver *solver,
+					      const struct apt_plan *plan)
+{
+	for (size_t i = 0; i < plan->n_changes; i++)
+		if (solver_look(solver->in_base, plan->changes[i].name))
+			return &plan->changes[i];
+	return NULL;
+}
+
+static void describe_conflict(const struct apt_change *conflict, struct cop_error *err)
+{
+	if (conflict->removed)
+		(void)err_set(err, -ENOPKG, "it would remove '%s' of the base layer",
+			      conflict->name);
+	else
+		(void)err_set(err, -ENOPKG,
+			      "it would change '%s' of the base layer "
+			      "from %s to %s",
+			      conflict->name, conflict->old ? conflict->old : "nothing",
+			      conflict->version);
+}
+
+/* 0: the first @n words go well together; -ENOPKG: they do not, with the reason. */
+static int try_words(const struct solver *solver, size_t n, struct cop_error *err)
+{
+	struct apt_plan plan = {};
+	const struct apt_change *conflict;
+	int r = simulate_words(solver, n, &plan, err);
+
+	conflict = find_conflict(solver, &plan);
+	if (r >= 0 && conflict) {
+		describe_conflict(conflict, err);
+		r = -ENOPKG;
+	}
+	apt_plan_done(&plan);
+	return r;
+}
+
+/* All together does not work: find the first word with which it ceases to.  The cost is a
+ * few more simulations, once, for a message that names a line. */
+static int blame(const struct solver *solver, struct cop_error *err)
+{
+	size_t good = 0, bad = solver->n_words;
+	struct cop_error reason = {};
+	int r;
+
+	while (bad - good > 1) {
+		size_t middle = good + (bad - good) / 2;
+
+		r = try_words(solver, middle, &reason);
+		if (r < 0 && r != -ENOPKG)
+			return err_copy(err, &reason);
+		if (r < 0)
+			bad = middle;
+		else
+			good = middle;
+	}
+	reason = (struct cop_error){};
+	r = try_words(solver, bad, &reason);
+	if (r < 0 && r != -ENOPKG)
+		return err_copy(err, &reason);
+	return wrong_word(solver, &solver->words[bad - 1], err, reason.message);
+}
+
+static int solve_joint(struct solver *solver, struct cop_error *err)
+{
+	struct cop_error reason = {};
+	int r = simulate_words(solver, solver->n_words, &solver->joint, &reason);
+
+	if (r < 0 && r != -ENOPKG)
+		return err_copy(err, &reason);
+	if (r < 0 || find_conflict(solver, &solver->joint))
+		return blame(solver, err);
+	return map_plan(&solver->joint, &solver->in_joint, err);
+}
+
+/* --- which group needs what --- */
+
+/* From here on only what was chosen can be chosen: apt sees nothing else, which is also
+ * much quicker than the whole archive. */
+static int restrict_choice(const struct solver *solver, struct cop_error *err)
+{
+	struct apt *apt = solver->apt;
+	auto_buf nothing = {}, choice = {}, path = {};
+	int r;
+
+	for (size_t i = 0; i < solver->joint.n_changes; i++) {
+		const struct index_entry *entry =
+			solver_entry(solver, &solver->joint.changes[i], err);
+
+		if (!entry)
+			return -EBADMSG;
+		(void)buf_append(&choice, entry->stanza, entry->size);
+		(void)buf_append_text(&choice, "\n\n");
+	}
+	r = apt_write(apt, CHOICE_FILE, &choice, err);
+	if (r >= 0)
+		r = apt_write(apt, APT_PREFERENCES, &nothing, err);
+	if (r < 0)
+		return r;
+	(void)buf_printf(&path, "%s/" CHOICE_FILE, apt->root);
+	apt->extra = path.failed ? NULL : arena_text(apt->arena, path.data);
+	apt->only_extra = true;
+	return apt->extra ? 0 : err_oom(err);
+}
+
+static int mark_group(struct solver *solver, size_t group, size_t n_words,
+		      struct cop_error *err)
+{
+	struct apt_plan plan = {};
+	int r = simulate_words(solver, n_words, &plan, err);
+
+	if (r < 0)
+		(void)err_prefix(err, r, "lock '%s': group '%s' among what was chosen",
+				 solver->recipe->path,
+				 solver->recipe->groups[group].name);
+	for (size_t i = 0; r >= 0 && i < plan.n_changes; i++) {
+		const struct apt_change *change =
+			solver_look(solver->in_joint, plan.changes[i].name);
+		size_t *place =
+			change ? &solver->groups[change - solver->joint.changes] : NULL;
+
+		if (place && *place > group)
+			*place = group;
+	}
+	apt_plan_done(&plan);
+	return r;
+}
+
+static int assign_groups(struct solver *solver, struct cop_error *err)
+{
+	size_t n_groups = solver->recipe->n_groups, n_words = 0;
+	int r;
+
+	solver->groups = calloc(solver->joint.n_changes + 1, sizeof(*solver->groups));
+	if (!solver->groups)
+		return err_oom(err);
+	for (size_t i = 0; n_groups > 0 && i < solver->joint.n_changes; i++)
+		solver->groups[i] = n_groups - 1;
+	r = n_groups > 1 ? restrict_choice(solver, err) : 0;
+	for (size_t i = 0; i + 1 < n_groups && r >= 0; i++) {
+		n_words += solver->recipe->groups[i].n_packages;
+		r = mark_group(solver, i, n_words, err);
+	}
+	return r;
+}
+
+/* --- the whole --- */
+
+static void forget_answer(struct solver *solver)
+{
+	apt_plan_done(&solver->base);
+	apt_plan_done(&solver->joint);
+	solver->in_base = map_free(solver->in_base);
+	solver->in_joint = map_free(solver->in_joint);
+}
+
+static int solve_pinned(struct solver *solver, struct cop_error *err)
+{
+	int r = solve_base(solver, err);
+
+	return r < 0 ? r : solve_joint(solver, err);
+}
+
+/* What a pin forbids may be the only answer: then it is better than none, and said. */
+static int solve_all(struct solver *solver, struct cop_error *err)
+{
+	struct cop_error reason = {};
+	int r = solve_pinned(solver, &reason);
+
+	if (r == -ENOPKG && solver->pins.n_pins > 0) {
+		apt_note(solver->options,
+			 "the versions of the old lock cannot all be kept, all are "
+			 "chosen anew: %s",
+			 reason.message);
+		forget_answer(solver);
+		pins_done(&solver->pins);
+		reason = (struct cop_error){};
+		r = solve_pinned(solver, &reason);
+	}
+	if (r < 0)
+		return err_copy(err, &reason);
+	return assign_groups(solver, err);
+}
+
+static void note_pins(const struct solver *solver, const struct lock *lock)
+{
+	for (size_t i = 0; i < lock->n_packages; i++) {
+		const struct lock_package *package = &lock->packages[i];
+		const struct pin *pin = pins_find(&solver->pins, package->name);
+
+		if (pin && pin->dropped)
+			apt_note(solver->options,
+				 "'%s' %s is no longer in the archive: now %s",
+				 package->name, pin->package->version, package->version);
+		else if (pin && pin->kept)
+			apt_note(solver->options,
+				 "'%s' %s is no longer in the archive: kept from the "
+				 "store of sources",
+				 package->name, package->version);
+	}
+}
+
+static int check_updates(const struct solver *solver, struct cop_error *err)
+{
+	const char *const *names = solver->options->update_packages;
+
+	for (; solver->previous && names && *names; names++)
+		if (!lock_find(solver->previous, *names))
+			return err_set(
+				err, -EINVAL,
+				"update '%s': the lock of '%s' has no such package",
+				*names, solver->recipe->path);
+	return 0;
+}
+
+static bool is_unchanged(const struct solver *solver)
+{
+	const struct lock *previous = solver->previous;
+	const char *snapshot = solver->options->snapshot;
+
+	if (!previous || solver->options->update ||
+	    !lock_matches(previous, solver->recipe))
+		return false;
+	return !snapshot ||
+	       (previous->snapshot && strcmp(previous->snapshot, snapshot) == 0);
+}
+
+static int run_solver(struct solver *solver, struct lock **ret_lock,
+		      struct cop_error *err)
+{
+	const struct lock *previous = solver->previous;
+	int r = collect_words(solver, err);
+
+	if (r >= 0)
+		r = check_updates(solver, err);
+	if (r >= 0)
+		r = apt_new(solver->recipe, solver->options, &solver->apt, err);
+	if (r < 0)
+		return r;
+	solver->directory_fd = fetch_open(solver->options->sources_dir, err);
+	if (solver->directory_fd < 0)
+		return solver->directory_fd;
+	r = apt_update(solver->apt, err);
+	if (r >= 0)
+		r = read_index(solver, err);
+	if (r >= 0 && previous && strcmp(previous->suite, solver->recipe->suite) == 0 &&
+	    strcmp(previous->architecture, solver->recipe->architecture) == 0)
+		r = pins_make(solver->apt, solver->index, previous, solver->directory_fd,
+			      &solver->pins, err);
+	if (r >= 0)
+		r = solve_all(solver, err);
+	return r < 0 ? r : solver_answer(solver, ret_lock, err);
+}
+
+int lock_solve(const struct recipe *recipe, const struct lock *previous,
+	       const struct lock_options *options, struct lock **ret_lock,
+	       struct cop_error *err)
+{
+	struct solver solver = {.recipe = recipe,
+				.previous = previous,
+				.options = options,
+				.directory_fd = -EBADF};
+	struct lock *lock = NULL;
+	int r;
+
+	if (options->snapshot && !check_date(options->snapshot))
+		return err_set(err, -EINVAL,
+			       "snapshot '%s' is not a date such as 20260912T075541Z",
+			       options->snapshot);
+	if (is_unchanged(&solver))
+		return 1;
+	r = run_solver(&solver, &lock, err);
+	if (r >= 0) {
+		note_pins(&solver, lock);
+		*ret_lock = lock;
+	}
+	solver_done(&solver);
+	return r < 0 ? r : 0;
+}

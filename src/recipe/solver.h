@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What solve.c and answer.c share: the state of one run of lock_solve(). */
+#pragma once
+
+#include <string.h>
+
+#include "base/map.h"
+#include "recipe/apt.h"
+#include "recipe/index.h"
+#include "recipe/model.h"
+#include "recipe/pins.h"
+
+/* A package that was asked for, in the order of the recipe. */
+struct word {
+	const struct recipe_package *package;
+	size_t group;
+};
+
+/*
+ * struct solver
+ * @words:    all that was asked for
+ * @base:     the plan of the base layer, on nothing
+ * @joint:    that of all groups together, on the base
+ * @in_base, @in_joint: name -> struct apt_change
+ * @groups:   the group of each change of @joint
+ */
+struct solver {
+	const struct recipe *recipe;
+	const struct lock *previous;
+	const struct lock_options *options;
+	int directory_fd;
+	struct apt *apt;
+	struct index *index;
+	struct pins pins;
+	struct word *words;
+	size_t n_words;
+	struct apt_plan base;
+	struct apt_plan joint;
+	struct map *in_base;
+	struct map *in_joint;
+	size_t *groups;
+};
+
+static inline void *solver_look(const struct map *map, const char *name)
+{
+	return map_get(map, name, strlen(name));
+}
+
+/* solver_entry() - what the lists say of a package of a plan; NULL with @err filled */
+const struct index_entry *solver_entry(const struct solver *solver,
+				       const struct apt_change *change,
+				       struct cop_error *err);
+
+/* solver_answer() - the lock, with every package fetched */
+int solver_answer(const struct solver *solver, struct lock **ret_lock,
+		  struct cop_error *err);
