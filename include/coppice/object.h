@@ -26,7 +26,7 @@ COP_API int cop_object_new(struct cop_store *store, const char *base,
 			   struct cop_object **ret_object, struct cop_error *err);
 
 /* cop_object_free() - drop it with everything that was not committed; open readers and
- * the writer end.  NULL is fine.  Return: NULL. */
+ * the writer end, but readers are still to be closed.  NULL is fine.  Return: NULL. */
 COP_API struct cop_object *cop_object_free(struct cop_object *object);
 
 /* cop_object_base() - what it grows from, as given; NULL: nothing.  Borrowed until the
@@ -59,14 +59,16 @@ COP_API int cop_object_write_end(struct cop_object *object, struct cop_error *er
 COP_API int cop_object_read(struct cop_object *object, struct cop_reader **ret_reader,
 			    struct cop_error *err);
 
-/* cop_reader_path() - absolute path of the tree, not to be written to; borrowed */
+/* cop_reader_path() - absolute path of the tree; borrowed; NULL once the Object is gone.
+ * What is written there is lost or ends up in some later commit: do not. */
 COP_API const char *cop_reader_path(const struct cop_reader *reader);
 
 /* cop_reader_close() - NULL is fine.  Return: NULL. */
 COP_API struct cop_reader *cop_reader_close(struct cop_reader *reader);
 
-/* cop_object_digest() - of the tree as it is now; stores nothing.  -EBUSY while open for
- * writing. */
+/* cop_object_digest() - of the tree as it is now; stores nothing, and lays nothing out
+ * for an Object that was not written.  -EBUSY while open for writing; -EPERM as
+ * cop_store_commit(). */
 COP_API int cop_object_digest(struct cop_object *object, struct cop_digest *ret_digest,
 			      struct cop_error *err);
 
@@ -78,7 +80,9 @@ COP_API int cop_object_digest(struct cop_object *object, struct cop_digest *ret_
  * An equal tree that is in the store already is kept.  From then on @id is the Object's
  * base, and the next read or write starts from what @id stands for then.  Durable when it
  * returns 0; after a failure the Object is as it was and can be committed again.
- * Return: 0; -EBUSY while it is open for reading or writing; another negative errno.
+ * Return: 0; -EBUSY while it is open for reading or writing; -EPERM when something was
+ * changed that the view could not make as the base has it, such as the mode of a set-uid
+ * file of root by a plain user; another negative errno.
  */
 COP_API int cop_store_commit(struct cop_store *store, struct cop_object *object,
 			     const char *id, struct cop_digest *ret_digest,

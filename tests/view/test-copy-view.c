@@ -155,7 +155,7 @@ static void change_times(const char *path)
 
 static void change_rename(const char *path)
 {
-	assert_int_equal(rename(join(path, "bin/sudo"), join(path, "etc/doas")), 0);
+	assert_int_equal(rename(join(path, "bin/sudo"), join(path, "etc/sudo-too")), 0);
 	assert_int_equal(rename(join(path, "home/user03"), join(path, "tmp/gone")), 0);
 	assert_int_equal(rename(join(path, "dev/null"), join(path, "dev/zzz")), 0);
 	assert_int_equal(rename(join(path, "etc/hosts"), join(path, "etc/shadow")), 0);

@@ -466,7 +466,62 @@ static void readers_of_one_tree_share_its_layout(void **state)
 	cop_object_free(first);
 }
 
-/* Until something happens that we wait for; a minute is long enough for any machine. */
+static void a_layout_that_fails_names_the_file_and_leaves_nothing(void **state)
+{
+	struct scratch *scratch = *state;
+	struct cop_object *object = NULL;
+	struct cop_error err = {};
+	auto_ptr(tree) tree = NULL;
+	const struct tree_node *node;
+
+	commit_sample(scratch, "base");
+	tree = committed_tree(scratch, "base");
+	node = tree_find(tree, "/home/user07/mail");
+	assert_int_equal(
+		unlinkat(store_fd(scratch->store), join("files", node->payload), 0), 0);
+	object = new_object(scratch, "base");
+	assert_fails(cop_object_init(object, &err), -ENOENT, &err);
+	assert_non_null(strstr(err.message, "grow from 'base'"));
+	assert_non_null(strstr(err.message, "'/home/user07/mail'"));
+	assert_int_equal(scratch_count(scratch, "tmp"), 0);
+	cop_object_free(object);
+}
+
+struct heard {
+	uint64_t done, total;
+	unsigned int n_calls;
+};
+
+static void hear(void *data, const char *what, uint64_t done, uint64_t total,
+		 const char *unit)
+{
+	struct heard *heard = data;
+
+	if (strcmp(what, "laying out") != 0)
+		return;
+	assert_string_equal(unit, "entries");
+	heard->done = done;
+	heard->total = total;
+	heard->n_calls++;
+}
+
+static void a_layout_tells_how_far_it_is(void **state)
+{
+	struct heard heard = {};
+	const struct cop_progress progress = {.update = hear, .data = &heard};
+	struct cop_object *object = NULL;
+	struct cop_error err = {};
+
+	commit_sample(*state, "base");
+	object = new_object(*state, "base");
+	object_set_progress(object, &progress);
+	assert_ok(cop_object_init(object, &err), &err);
+	assert_true(heard.n_calls > 0);
+	assert_int_equal(heard.done, 86);
+	assert_int_equal(heard.total, 86);
+	cop_object_free(object);
+}
+
 static void wait_for_byte(int fd)
 {
 	char byte;
@@ -531,6 +586,8 @@ static int run_all(void)
 		TEST(keep_base_commits_and_goes_on),
 		TEST(a_failed_commit_leaves_the_object_as_it_was),
 		TEST(readers_of_one_tree_share_its_layout),
+		TEST(a_layout_that_fails_names_the_file_and_leaves_nothing),
+		TEST(a_layout_tells_how_far_it_is),
 		TEST(what_a_killed_process_leaves_is_swept),
 	};
 
