@@ -127,6 +127,17 @@ static int check_meta(const json_t *meta, const char *where, struct cop_error *e
 	return 0;
 }
 
+/* In a build tree the description is a symlink, too. */
+static int read_text(int dir_fd, const char *name, struct buf *text,
+		     struct cop_error *err)
+{
+	auto_close int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0)
+		return err_errno(err, "open '%s'", name);
+	return fs_read_all(fd, META_SIZE_MAX, text, err);
+}
+
 static int read_meta(struct module *module, int dir_fd, struct cop_error *err)
 {
 	auto_json *schema = NULL;
@@ -135,7 +146,7 @@ static int read_meta(struct module *module, int dir_fd, struct cop_error *err)
 	int r;
 
 	(void)snprintf(name, sizeof(name), "%s.meta.json", module->name);
-	r = fs_read_file(dir_fd, name, META_SIZE_MAX, &text, err);
+	r = read_text(dir_fd, name, &text, err);
 	if (r == 0)
 		r = json_read(text.data, text.size, &module->meta, err);
 	if (r == 0)

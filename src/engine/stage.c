@@ -184,11 +184,12 @@ static int serve_source(const struct stage *stage, const json_t *request,
 static int make_directory(const struct stage *stage, json_t **ret_reply,
 			  struct cop_error *err)
 {
+	auto_close int inputs = openat(stage->work_fd, "inputs", O_PATH | O_CLOEXEC);
 	char name[FS_TEMPORARY_NAME];
 
-	if (mkdirat(stage->work_fd, fs_temporary_name(name), 0700) < 0)
+	if (mkdirat(inputs, fs_temporary_name(name), 0700) < 0)
 		return err_errno(err, "make a directory");
-	*ret_reply = json_pack("{s:s++}", "path", stage->work, "/", name);
+	*ret_reply = json_pack("{s:s++}", "path", stage->work, "/inputs/", name);
 	return *ret_reply ? 0 : err_oom(err);
 }
 
