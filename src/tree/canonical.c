@@ -11,13 +11,26 @@
 /* 1024 chunks of 2^43 bytes */
 #define SIZE_LIMIT ((uint64_t)1 << 53)
 
-/* What an image itself says about whiteouts; in a tree, there are only the whiteouts. */
-#define TRUSTED_OPAQUE	  "trusted.overlay.opaque"
-#define USER_OPAQUE	  "user.overlay.opaque"
-#define TRUSTED_WHITEOUT  "trusted.overlay.whiteout"
-#define USER_WHITEOUT	  "user.overlay.whiteout"
-#define TRUSTED_WHITEOUTS "trusted.overlay.whiteouts"
-#define USER_WHITEOUTS	  "user.overlay.whiteouts"
+/*
+ * What an image says of whiteouts, in place of the devices.  A tree has only the devices:
+ * one that was scanned from a mounted image may have the marks.
+ */
+struct mark {
+	const char *key;
+	const char *value;
+};
+
+static const struct mark file_marks[] = {
+	{"trusted.overlay.whiteout", ""},
+	{"user.overlay.whiteout", ""},
+};
+
+static const struct mark directory_marks[] = {
+	{"trusted.overlay.whiteouts", ""},
+	{"user.overlay.whiteouts", ""},
+	{"trusted.overlay.opaque", "x"},
+	{"user.overlay.opaque", "x"},
+};
 
 /* The names of one inode: the first, and how many. */
 struct names {
@@ -131,6 +144,44 @@ static int settle_data(struct tree *tree, struct tree_node *node, struct cop_err
 	return 0;
 }
 
+static bool is_mark(const struct tree_xattr *xattr, const struct mark *mark)
+{
+	return xattr->size == strlen(mark->value) &&
+	       memcmp(xattr->value, mark->value, xattr->size) == 0;
+}
+
+static bool has_marks(const struct tree_node *node, const struct mark *marks, size_t n)
+{
+	if (node->n_xattrs < n)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		const struct tree_xattr *xattr = tree_find_xattr(node, marks[i].key);
+
+		if (!xattr || !is_mark(xattr, &marks[i]))
+			return false;
+	}
+	return true;
+}
+
+static int drop_marks(struct tree_node *node, const struct mark *marks, size_t n,
+		      struct cop_error *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct tree_xattr *xattr = tree_find_xattr(node, marks[i].key);
+
+		if (!xattr)
+			continue;
+		if (!is_mark(xattr, &marks[i]))
+			return err_set(
+				err, -EINVAL, "%s cannot have an xattr '%s' of its own",
+				S_ISDIR(node->mode) ? "a directory that holds whiteouts"
+						    : "a whiteout",
+				marks[i].key);
+		(void)tree_remove_xattr(node, marks[i].key);
+	}
+	return 0;
+}
+
 static bool holds_whiteouts(const struct tree_node *dir)
 {
 	for (uint32_t i = 0; i < dir->n_children; i++)
@@ -139,45 +190,37 @@ static bool holds_whiteouts(const struct tree_node *dir)
 	return false;
 }
 
-/* An image says opaque=x of every directory with whiteouts, whatever else was there. */
-static int settle_opaque(struct tree_node *dir, const char *key, struct cop_error *err)
+/* An image marks each directory that holds a whiteout, and in a marked directory a marked
+ * file is one.  So files become what they would be read as. */
+static int settle_whiteouts(struct tree_node *dir, struct cop_error *err)
 {
-	const struct tree_xattr *xattr = tree_find_xattr(dir, key);
+	bool marked = has_marks(dir, directory_marks, ARRAY_SIZE(directory_marks));
 
-	if (!xattr)
+	if (!marked && !holds_whiteouts(dir))
 		return 0;
-	if (xattr->size != 1 || xattr->value[0] != 'x')
-		return err_set(err, -EINVAL,
-			       "a directory that holds whiteouts cannot have xattr '%s'",
-			       key);
-	(void)tree_remove_xattr(dir, key);
-	return 0;
+	for (uint32_t i = 0; i < dir->n_children; i++) {
+		struct tree_node *child = dir->children[i];
+
+		if (!S_ISREG(child->mode) || child->size > 0 ||
+		    !has_marks(child, file_marks, ARRAY_SIZE(file_marks)))
+			continue;
+		child->mode = S_IFCHR | (child->mode & 07777);
+		child->rdev = 0;
+	}
+	if (!holds_whiteouts(dir))
+		return 0;
+	return drop_marks(dir, directory_marks, ARRAY_SIZE(directory_marks), err);
 }
 
 static int settle_xattrs(struct tree_node *node, struct cop_error *err)
 {
-	static const char *const reserved[] = {USER_WHITEOUT, USER_WHITEOUTS,
-					       TRUSTED_WHITEOUTS, TRUSTED_WHITEOUT};
-	/* the last one is an ordinary xattr of what cannot be taken for a whiteout */
-	size_t n_reserved = ARRAY_SIZE(reserved) -
-			    (S_ISREG(node->mode) || tree_is_whiteout(node) ? 0 : 1);
-	int r;
+	int r = 0;
 
-	if (node->n_xattrs == 0)
-		return 0;
-	for (size_t i = 0; i < n_reserved; i++)
-		if (tree_find_xattr(node, reserved[i]))
-			return err_set(err, -EINVAL,
-				       "xattr '%s' would be lost in an image",
-				       reserved[i]);
-	if (S_ISDIR(node->mode) && holds_whiteouts(node)) {
-		r = settle_opaque(node, TRUSTED_OPAQUE, err);
-		if (r == 0)
-			r = settle_opaque(node, USER_OPAQUE, err);
-		if (r < 0)
-			return r;
-	}
-	return tree_check_xattrs(node, err);
+	if (S_ISDIR(node->mode))
+		r = settle_whiteouts(node, err);
+	else if (tree_is_whiteout(node))
+		r = drop_marks(node, file_marks, ARRAY_SIZE(file_marks), err);
+	return r < 0 ? r : tree_check_xattrs(node, err);
 }
 
 static int settle_inode(struct tree *tree, struct tree_node *node, struct cop_error *err)

@@ -118,10 +118,15 @@ int tree_finish(struct tree *tree, struct cop_error *err);
  *
  * The inode of hard links stands at the first of its names in the order of tree_next();
  * nlink of non-directories is recounted; size and rdev are 0 where the type has none;
- * payloads follow from digests.  Refuses by name (-EINVAL, -ERANGE, -EFBIG) what the
- * store's format cannot hold: a regular file over TREE_INLINE_MAX bytes without a digest
- * or up to it without content, opaque=y on a directory that holds whiteouts, majors over
- * 4095, xattr limits of composefs, a symlink that is empty or too long.
+ * payloads follow from digests.  What composefs marks as whiteouts by xattrs becomes
+ * whiteouts, and the marks that an image has anyway go.  Nodes may change their roles:
+ * pointers to nodes with hard links are to be looked up again.
+ *
+ * Refuses by name (-EINVAL, -ERANGE, -EFBIG) what the store's format cannot hold: a
+ * regular file over TREE_INLINE_MAX bytes without a digest or up to it without content,
+ * opaque=y on a directory that holds whiteouts, xattr limits of composefs, a symlink that
+ * is empty or too long, nanoseconds beyond a second, more than TREE_DEPTH_MAX levels.
+ * The tree may be half changed then.
  */
 int tree_canonicalise(struct tree *tree, struct cop_error *err);
 

@@ -171,16 +171,16 @@ static void whiteouts_and_opaque_do_not_go_together(void **state)
 #define DIR	 "/d 0 40755 1 0 0 0 1.0 - - - "
 	(void)state;
 	assert_refused(ROOT DIR "trusted.overlay.opaque=y\n" WHITEOUT, -EINVAL,
-		       "'/d': a directory that holds whiteouts cannot have xattr "
-		       "'trusted.overlay.opaque'");
+		       "'/d': a directory that holds whiteouts cannot have an xattr "
+		       "'trusted.overlay.opaque' of its own");
 	assert_refused(ROOT DIR "user.overlay.opaque=y\n" WHITEOUT, -EINVAL,
-		       "'/d': a directory that holds whiteouts cannot have xattr "
-		       "'user.overlay.opaque'");
+		       "'/d': a directory that holds whiteouts cannot have an xattr "
+		       "'user.overlay.opaque' of its own");
 	assert_refused("/ 0 40755 1 0 0 0 1.0 - - - trusted.overlay.opaque=y\n"
 		       "/w 0 20000 1 0 0 0 1.0 - - -\n",
 		       -EINVAL,
-		       "'/': a directory that holds whiteouts cannot have xattr "
-		       "'trusted.overlay.opaque'");
+		       "'/': a directory that holds whiteouts cannot have an xattr "
+		       "'trusted.overlay.opaque' of its own");
 }
 
 static void opaque_alone_stays(void **state)
@@ -195,33 +195,72 @@ static void opaque_alone_stays(void **state)
 			 "/d/c 0 20000 1 0 0 1 1.0 - - -\n");
 }
 
+#define FILE_MARKS "trusted.overlay.whiteout= user.overlay.whiteout="
+#define DIR_MARKS                                              \
+	"trusted.overlay.opaque=x trusted.overlay.whiteouts= " \
+	"user.overlay.opaque=x user.overlay.whiteouts="
+#define ROOT_AND_D "/ 4096 40755 3 0 0 0 1.0 - - -\n"
+
 /* What an image says of each directory with whiteouts is no difference between trees. */
-static void opaque_x_goes_where_whiteouts_imply_it(void **state)
+static void marks_go_where_whiteouts_imply_them(void **state)
 {
 	(void)state;
 	assert_canonical(ROOT DIR "trusted.overlay.opaque=x user.a=b "
 				  "user.overlay.opaque=x\n" WHITEOUT,
-			 "/ 4096 40755 3 0 0 0 1.0 - - -\n"
-			 "/d 40 40755 2 0 0 0 1.0 - - - user.a=b\n" WHITEOUT);
+			 ROOT_AND_D "/d 40 40755 2 0 0 0 1.0 - - - user.a=b\n" WHITEOUT);
+	assert_canonical(ROOT DIR DIR_MARKS "\n/d/w 0 20000 1 0 0 0 1.0 - - - " FILE_MARKS
+					    " user.z=1\n",
+			 ROOT_AND_D "/d 40 40755 2 0 0 0 1.0 - - -\n"
+				    "/d/w 0 20000 1 0 0 0 1.0 - - - user.z=1\n");
 }
 
-static void xattrs_that_mean_whiteouts_are_refused(void **state)
+/* As a mounted image shows them. */
+static void marked_files_in_marked_directories_are_whiteouts(void **state)
 {
 	(void)state;
-	assert_refused(ROOT DIR "user.overlay.whiteouts=\n", -EINVAL,
-		       "'/d': xattr 'user.overlay.whiteouts' would be lost in an image");
-	assert_refused(
-		ROOT DIR "trusted.overlay.whiteouts=\n", -EINVAL,
-		"'/d': xattr 'trusted.overlay.whiteouts' would be lost in an image");
-	assert_refused(
-		ROOT "/f 0 100644 1 0 0 0 1.0 - - - trusted.overlay.whiteout=\n", -EINVAL,
-		"'/f': xattr 'trusted.overlay.whiteout' would be lost in an image");
-	assert_refused(ROOT "/f 0 10644 1 0 0 0 1.0 - - - user.overlay.whiteout=\n",
+	assert_canonical(ROOT DIR DIR_MARKS
+			 "\n/d/w 0 100000 1 0 0 0 1.0 - - - " FILE_MARKS "\n",
+			 ROOT_AND_D "/d 40 40755 2 0 0 0 1.0 - - -\n" WHITEOUT);
+	assert_canonical(ROOT "/d 0 40755 1 0 0 0 1.0 - - -\n" WHITEOUT
+			      "/d/x 0 100640 1 7 0 0 1.0 - - - " FILE_MARKS "\n",
+			 ROOT_AND_D "/d 53 40755 2 0 0 0 1.0 - - -\n" WHITEOUT
+				    "/d/x 0 20640 1 7 0 0 1.0 - - -\n");
+}
+
+static void half_marked_files_and_directories_stay(void **state)
+{
+	static const char *const texts[] = {
+		/* no mark of the directory */
+		ROOT_AND_D "/d 40 40755 2 0 0 0 1.0 - - -\n"
+			   "/d/x 0 100644 1 0 0 0 1.0 - - - " FILE_MARKS "\n",
+		/* no marked file */
+		ROOT_AND_D "/d 40 40755 2 0 0 0 1.0 - - - " DIR_MARKS "\n"
+			   "/d/x 0 100644 1 0 0 0 1.0 - - - user.overlay.whiteout=\n",
+		/* content, and another value */
+		ROOT_AND_D "/d 53 40755 2 0 0 0 1.0 - - - " DIR_MARKS "\n"
+			   "/d/x 1 100644 1 0 0 0 1.0 - c - " FILE_MARKS "\n"
+			   "/d/y 0 100644 1 0 0 0 1.0 - - - trusted.overlay.whiteout=y "
+			   "user.overlay.whiteout=\n",
+		/* a directory is none */
+		ROOT_AND_D "/d 40 40755 3 0 0 0 1.0 - - - " DIR_MARKS "\n"
+			   "/d/x 27 40755 2 0 0 0 1.0 - - - " FILE_MARKS "\n",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		assert_canonical(texts[i], texts[i]);
+}
+
+static void marks_with_other_values_are_refused(void **state)
+{
+	(void)state;
+	assert_refused(ROOT DIR "user.overlay.whiteouts=y\n" WHITEOUT, -EINVAL,
+		       "'/d': a directory that holds whiteouts cannot have an xattr "
+		       "'user.overlay.whiteouts' of its own");
+	assert_refused(ROOT "/w 0 20000 1 0 0 0 1.0 - - - user.overlay.whiteout=y\n",
 		       -EINVAL,
-		       "'/f': xattr 'user.overlay.whiteout' would be lost in an image");
-	assert_canonical(ROOT "/f 0 10644 1 0 0 0 1.0 - - - trusted.overlay.whiteout=\n",
-			 ROOT_OUT
-			 "/f 0 10644 1 0 0 0 1.0 - - - trusted.overlay.whiteout=\n");
+		       "'/w': a whiteout cannot have an xattr 'user.overlay.whiteout' of "
+		       "its own");
 }
 
 static void other_limits_are_kept(void **state)
@@ -266,8 +305,10 @@ int main(void)
 		cmocka_unit_test(files_without_their_data_are_refused),
 		cmocka_unit_test(whiteouts_and_opaque_do_not_go_together),
 		cmocka_unit_test(opaque_alone_stays),
-		cmocka_unit_test(opaque_x_goes_where_whiteouts_imply_it),
-		cmocka_unit_test(xattrs_that_mean_whiteouts_are_refused),
+		cmocka_unit_test(marks_go_where_whiteouts_imply_them),
+		cmocka_unit_test(marked_files_in_marked_directories_are_whiteouts),
+		cmocka_unit_test(half_marked_files_and_directories_stay),
+		cmocka_unit_test(marks_with_other_values_are_refused),
 		cmocka_unit_test(other_limits_are_kept),
 	};
 
