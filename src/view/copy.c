@@ -269,6 +269,24 @@ static bool is_as_scanned(const struct walk_entry *entry)
 	       (!S_ISREG(seen->mode) || inode->size == seen->size);
 }
 
+/* A list of its own: the node's is changed in place. */
+static int keep_xattrs(struct tree *tree, const struct tree_node *node,
+		       struct record *record, struct cop_error *err)
+{
+	size_t size = node->n_xattrs * sizeof(*node->xattrs);
+	struct tree_xattr *copy;
+
+	if (size == 0)
+		return 0;
+	copy = arena_alloc(tree->arena, size);
+	if (!copy)
+		return err_oom(err);
+	memcpy(copy, node->xattrs, size);
+	record->xattrs = copy;
+	record->n_xattrs = node->n_xattrs;
+	return 0;
+}
+
 static int merge_entry(void *data, const struct walk_entry *entry, struct cop_error *err)
 {
 	struct merging *merging = data;
@@ -290,12 +308,10 @@ static int merge_entry(void *data, const struct walk_entry *entry, struct cop_er
 	if (r == 0)
 		return err_set(err, -ESTALE, "'%s' became a hard link while it was read",
 			       entry->path);
-	record->xattrs = node->xattrs;
-	record->n_xattrs = node->n_xattrs;
-	if (!was)
-		return 0;
-	r = merge_inode(merging->tree, node, was, &entry->seen, &record->xattrs,
-			&record->n_xattrs, err);
+	r = keep_xattrs(merging->tree, node, record, err);
+	if (r < 0 || !was)
+		return r;
+	r = merge_inode(merging->tree, node, was, record, err);
 	return r < 0 ? err_prefix(err, r, "'%s'", entry->path) : 0;
 }
 

@@ -79,43 +79,21 @@ static int merge_xattr(struct tree *tree, struct tree_node *node,
 		       key);
 }
 
-static int merge_each_xattr(struct tree *tree, struct tree_node *node,
-			    const struct record *record, const struct tree_xattr *now,
-			    uint32_t n_now, struct cop_error *err)
-{
-	const struct tree_node *base = tree_inode(record->base);
-	int r = 0;
-
-	for (uint32_t i = 0; i < n_now && r == 0; i++)
-		r = merge_xattr(tree, node, record, &now[i], now[i].key, err);
-	for (uint32_t i = 0; i < base->n_xattrs && r == 0; i++)
-		if (!find_xattr(now, n_now, base->xattrs[i].key))
-			r = merge_xattr(tree, node, record, NULL, base->xattrs[i].key,
-					err);
-	return r;
-}
-
 static int merge_xattrs(struct tree *tree, struct tree_node *node,
-			const struct record *record, const struct tree_xattr **ret_now,
-			uint32_t *ret_n_now, struct cop_error *err)
+			const struct record *was, const struct record *now,
+			struct cop_error *err)
 {
-	const struct tree_node *base = tree_inode(record->base);
-	struct tree_xattr *now = node->xattrs;
-	uint32_t n_now = node->n_xattrs;
+	const struct tree_node *base = tree_inode(was->base);
 	int r = 0;
 
-	if (!merge_same_xattrs(base->xattrs, base->n_xattrs, record->xattrs,
-			       record->n_xattrs)) {
-		/* The list of the node is changed in place. */
-		now = arena_alloc(tree->arena, (n_now + 1) * sizeof(*now));
-		if (!now)
-			return err_oom(err);
-		if (n_now > 0)
-			memcpy(now, node->xattrs, n_now * sizeof(*now));
-		r = merge_each_xattr(tree, node, record, now, n_now, err);
-	}
-	*ret_now = now;
-	*ret_n_now = n_now;
+	if (merge_same_xattrs(base->xattrs, base->n_xattrs, was->xattrs, was->n_xattrs))
+		return 0;
+	for (uint32_t i = 0; i < now->n_xattrs && r == 0; i++)
+		r = merge_xattr(tree, node, was, &now->xattrs[i], now->xattrs[i].key,
+				err);
+	for (uint32_t i = 0; i < base->n_xattrs && r == 0; i++)
+		if (!find_xattr(now->xattrs, now->n_xattrs, base->xattrs[i].key))
+			r = merge_xattr(tree, node, was, NULL, base->xattrs[i].key, err);
 	return r;
 }
 
@@ -150,21 +128,20 @@ static int merge_numbers(struct tree_node *node, const struct record *record,
 	return r;
 }
 
-int merge_inode(struct tree *tree, struct tree_node *node, const struct record *record,
-		const struct seen *now, const struct tree_xattr **ret_xattrs,
-		uint32_t *ret_n_xattrs, struct cop_error *err)
+int merge_inode(struct tree *tree, struct tree_node *node, const struct record *was,
+		const struct record *now, struct cop_error *err)
 {
-	const struct tree_node *base = tree_inode(record->base);
+	const struct tree_node *base = tree_inode(was->base);
 	int r;
 
-	r = merge_xattrs(tree, node, record, ret_xattrs, ret_n_xattrs, err);
+	r = merge_xattrs(tree, node, was, now, err);
 	if (r == 0)
-		r = merge_numbers(node, record, err);
-	if (r == 0 && (base->mode & S_IFMT) != (record->out.mode & S_IFMT))
+		r = merge_numbers(node, was, err);
+	if (r == 0 && (base->mode & S_IFMT) != (was->out.mode & S_IFMT))
 		r = merge_placeholder(node, base, err);
 	if (r < 0)
 		return r;
-	if (seen_same_time(&record->out.mtime, &now->mtime)) {
+	if (seen_same_time(&was->out.mtime, &now->out.mtime)) {
 		node->mtime_sec = base->mtime_sec;
 		node->mtime_nsec = base->mtime_nsec;
 	}

@@ -7,18 +7,16 @@
 
 /*
  * merge_inode() - turn @node, scanned from disk, into what shall be committed
- * @tree:   of @node
- * @record: of the same inode
- * @now:    what was seen of it now
+ * @tree: of @node
+ * @was:  the record of the same inode
+ * @now:  a record of how it is now, whose list of xattrs is not that of @node
  *
  * Per field: as it came out: the base's value; changed and it had come out as in the
  * base: the disk's; changed and it could not be set in the first place: -EPERM, named
- * without the path.  An mtime is everybody's to change.  *@ret_xattrs is the list that
- * the disk has.
+ * without the path.  An mtime is everybody's to change.
  */
-int merge_inode(struct tree *tree, struct tree_node *node, const struct record *record,
-		const struct seen *now, const struct tree_xattr **ret_xattrs,
-		uint32_t *ret_n_xattrs, struct cop_error *err);
+int merge_inode(struct tree *tree, struct tree_node *node, const struct record *was,
+		const struct record *now, struct cop_error *err);
 
 /* merge_same_xattrs() - both lists, sorted by key, hold the same */
 bool merge_same_xattrs(const struct tree_xattr *a, uint32_t n_a,

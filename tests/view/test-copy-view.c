@@ -307,6 +307,38 @@ static void changes_after_changes_need_no_new_layout(void **state)
 	cop_object_free(object);
 }
 
+/* What a scan takes for a whiteout is a file on disk all the same. */
+static void marks_of_whiteouts_stay_what_they_were_taken_for(void **state)
+{
+	struct scratch *scratch = *state;
+	const char *path;
+	struct cop_object *object;
+	struct cop_digest first;
+	struct cop_error err = {};
+	auto_ptr(tree) tree = NULL;
+
+	if (!is_root())
+		skip_because("trusted xattrs take root");
+	commit_small(scratch, "base", "text");
+	object = grow(scratch, "base", &path);
+	assert_int_equal(mkdir(join(path, "dir"), 0755), 0);
+	write_file(path, "dir/gone", "");
+	setxattr(join(path, "dir"), "trusted.overlay.whiteouts", "", 0, 0);
+	setxattr(join(path, "dir"), "user.overlay.whiteouts", "", 0, 0);
+	setxattr(join(path, "dir"), "trusted.overlay.opaque", "x", 1, 0);
+	setxattr(join(path, "dir"), "user.overlay.opaque", "x", 1, 0);
+	setxattr(join(path, "dir/gone"), "trusted.overlay.whiteout", "", 0, 0);
+	setxattr(join(path, "dir/gone"), "user.overlay.whiteout", "", 0, 0);
+	setxattr(join(path, "dir/gone"), "user.zzz", "kept", 4, 0);
+	first = commit(scratch, object);
+	tree = committed_tree(scratch, "result");
+	assert_true(tree_is_whiteout(tree_find(tree, "dir/gone")));
+	assert_int_equal(tree_find(tree, "dir/gone")->n_xattrs, 1);
+	assert_ok(cop_object_write(object, &path, &err), &err);
+	assert_digests_equal(commit(scratch, object), first);
+	cop_object_free(object);
+}
+
 static char *content_of(struct scratch *scratch, const char *id, const char *path)
 {
 	auto_ptr(tree) tree = committed_tree(scratch, id);
@@ -606,6 +638,7 @@ static int run_all(void)
 		TEST(as_root_everything_comes_out),
 		TEST(every_change_gives_what_a_scan_of_the_directory_gives),
 		TEST(changes_after_changes_need_no_new_layout),
+		TEST(marks_of_whiteouts_stay_what_they_were_taken_for),
 		TEST(an_overwrite_right_after_the_layout_is_noticed),
 		TEST(an_overwrite_right_after_a_commit_is_noticed),
 		TEST(a_plain_users_changes_are_merged),
