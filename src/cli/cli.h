@@ -53,6 +53,8 @@ struct verb_option {
  * @help: one line; @details: paragraphs for `help VERB` and the man page, may be NULL
  * @options: ended by a NULL name
  * @min_args, @max_args: positional arguments; -1: any number
+ * @command_at: from this argument on (counted from 0) follows a command whose own options
+ *              are not ours; 0: none does
  */
 struct verb {
 	const char *name;
@@ -62,6 +64,7 @@ struct verb {
 	struct verb_option options[VERB_OPTIONS_MAX];
 	int min_args;
 	int max_args;
+	int command_at;
 	int (*run)(struct cli *cli, int argc, char **argv, struct cop_error *err);
 };
 

@@ -82,8 +82,7 @@ static void print_long(const struct tree_node *node)
 	if (S_ISCHR(inode->mode) || S_ISBLK(inode->mode)) {
 		dev_t dev = tree_rdev_to_dev(inode->rdev);
 
-		(void)snprintf(size, sizeof(size), "%u,%u", major(dev),
-			       minor(dev));
+		(void)snprintf(size, sizeof(size), "%u,%u", major(dev), minor(dev));
 	} else {
 		uint64_t bytes =
 			S_ISLNK(inode->mode) ? strlen(inode->target) : inode->size;

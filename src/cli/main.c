@@ -214,11 +214,9 @@ static void fill_getopt(const struct verb *verb, struct option *longs, char *sho
 {
 	size_t n = 0;
 
-	/* '+': options end at the first argument, so that `run TREE -- ls -l` keeps its
-	 * own */
-	*shorts++ = strcmp(verb->name, "run") == 0 ? '+' : ':';
-	if (shorts[-1] == '+')
-		*shorts++ = ':';
+	/* '-': arguments are handed out in order; see read_options() */
+	*shorts++ = '-';
+	*shorts++ = ':';
 	*shorts++ = 'h';
 	for (const struct verb_option *option = verb->options; option->name;
 	     option++, n++) {
@@ -267,33 +265,58 @@ static int take_option(const struct verb *verb, struct arguments *arguments, int
 }
 
 /* Returns 1 when help was asked for and printed. */
+static int take_letter(const struct verb *verb, struct arguments *arguments, int c,
+		       char *const *argv, struct cop_error *err)
+{
+	int i;
+
+	if (c == 'h' || c == OPTION_HELP) {
+		cli_print_verb_help(stdout, verb);
+		return 1;
+	}
+	if (c == ':')
+		return cli_usage_error(err, "%s: '%s' needs a value", verb->name,
+				       argv[optind - 1]);
+	i = option_index(verb, c);
+	if (i < 0)
+		return cli_usage_error(err, "%s: unknown option '%s'", verb->name,
+				       argv[optind - 1]);
+	return take_option(verb, arguments, i, err);
+}
+
+/*
+ * Options may stand before, between and behind the arguments.  A verb that takes a
+ * command leaves everything from there on alone.  On success argv[1] and on are the
+ * arguments.
+ */
 static int read_options(const struct verb *verb, int argc, char **argv,
-			struct arguments *arguments, struct cop_error *err)
+			struct arguments *arguments, int *ret_n, struct cop_error *err)
 {
 	struct option longs[VERB_OPTIONS_MAX + 2];
 	char shorts[2 * VERB_OPTIONS_MAX + 8];
-	int c, i, r;
+	int c, r, n = 0;
 
 	fill_getopt(verb, longs, shorts);
 	optind = 0; /* GNU getopt: begin anew, with another argv */
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
-		if (c == 'h' || c == OPTION_HELP) {
-			cli_print_verb_help(stdout, verb);
-			return 1;
+		if (c != 1) {
+			r = take_letter(verb, arguments, c, argv, err);
+			if (r != 0)
+				return r;
+			continue;
 		}
-		if (c == ':')
-			return cli_usage_error(err, "%s: '%s' needs a value", verb->name,
-					       argv[optind - 1]);
-		i = option_index(verb, c);
-		if (i < 0)
-			return cli_usage_error(err, "%s: unknown option '%s'", verb->name,
-					       argv[optind - 1]);
-		r = take_option(verb, arguments, i, err);
-		if (r < 0)
-			return r;
+		if (verb->command_at > 0 && n == verb->command_at) {
+			optind--;
+			break;
+		}
+		argv[++n] = optarg;
 	}
-	for (i = 0; i < VERB_OPTIONS_MAX; i++)
+	while (optind < argc)
+		argv[++n] = argv[optind++];
+	argv[n + 1] = NULL;
+	*ret_n = n;
+	for (int i = 0; i < VERB_OPTIONS_MAX; i++)
 		arguments->list_pointers[i] = arguments->lists[i];
 	return 0;
 }
@@ -304,17 +327,16 @@ static int run_verb(struct cli *cli, const struct verb *verb, int argc, char **a
 	static struct arguments arguments;
 	int r, n;
 
-	r = read_options(verb, argc, argv, &arguments, err);
+	r = read_options(verb, argc, argv, &arguments, &n, err);
 	if (r != 0)
 		return r;
-	n = argc - optind;
 	if (n < verb->min_args || (verb->max_args >= 0 && n > verb->max_args))
 		return cli_usage_error(
 			err, "%s: takes %s; see 'coppice help %s'", verb->name,
 			*verb->arguments ? verb->arguments : "no argument", verb->name);
 	cli->options = arguments.values;
 	cli->lists = arguments.list_pointers;
-	return verb->run(cli, n, argv + optind, err);
+	return verb->run(cli, n, argv + 1, err);
 }
 
 /* Returns 1 when everything asked for was printed. */

@@ -64,10 +64,8 @@ static int run_in_tree(struct cli *cli, int argc, char **argv, struct cop_error 
 	/* The terminal's keys are for the command; we stay to clean up. */
 	(void)signal(SIGINT, SIG_IGN);
 	(void)signal(SIGQUIT, SIG_IGN);
-	argc--;
+	(void)argc;
 	argv++;
-	if (argc > 0 && strcmp(argv[0], "--") == 0)
-		argv++;
 	r = engine_run_command(path, (const char *const *)argv, cli->options[1] != NULL,
 			       binds, &status, err);
 	if (r < 0)
@@ -100,5 +98,6 @@ const struct verb verb_run = {
 		    {"bind", 0, "SRC:DST", "make SRC visible at DST", true}},
 	.min_args = 1,
 	.max_args = -1,
+	.command_at = 1,
 	.run = run_run,
 };
