@@ -250,7 +250,7 @@ static int run_dpkg(struct unpack *unpack)
 		{unpack->input, INPUT_DIR},
 		{unpack->names_dir, NAMES_DIR},
 	};
-	auto_free const char **arguments = calloc(unpack->n + 3, sizeof(*arguments));
+	auto_free const char **arguments = calloc(unpack->n + 4, sizeof(*arguments));
 	auto_buf paths = {};
 	size_t *offsets, n = 0;
 	int r = 0;
@@ -267,9 +267,10 @@ static int run_dpkg(struct unpack *unpack)
 		if (r == 0)
 			r = buf_append_char(&paths, '\0');
 	}
-	/* The order of installation is the solver's; what is missing for a moment comes
-	 * before anything is configured. */
+	/* What is missing for a moment comes before anything is configured; triggers run
+	 * then, too, once instead of twice. */
 	arguments[n++] = "--force-depends";
+	arguments[n++] = "--no-triggers";
 	arguments[n++] = "--unpack";
 	for (size_t i = 0; i < unpack->n && r == 0; i++)
 		arguments[n++] = buf_text(&paths) + offsets[i];
