@@ -252,6 +252,19 @@ static void keep_last(void *data, const char *bytes, size_t size)
 	last->text[last->size] = '\0';
 }
 
+/* bubblewrap says the same whether a program or what it needs to run is missing. */
+static int never_ran(const char *line, struct cop_error *err)
+{
+	static const char start[] = "bwrap: execvp ";
+
+	if (strncmp(line, start, strlen(start)) == 0)
+		return err_set(err, -ENOEXEC,
+			       "start %s (the program, its interpreter or its libraries "
+			       "are not in the tree it runs in)",
+			       line + strlen(start));
+	return err_set(err, -EPERM, "set up the sandbox: %s", line);
+}
+
 static int judge(int status_fd, int status, const struct last_words *last,
 		 int *ret_status, struct cop_error *err)
 {
@@ -262,8 +275,7 @@ static int judge(int status_fd, int status, const struct last_words *last,
 	if (r < 0)
 		return r;
 	if (!strstr(buf_text(&report), "\"exit-code\"") && status != 0)
-		return err_set(err, -EPERM, "set up the sandbox: %s",
-			       process_last_line(last->text, line, sizeof(line)));
+		return never_ran(process_last_line(last->text, line, sizeof(line)), err);
 	code = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
 	/* Wait status of a death by signal: its number. */
 	*ret_status = code > SIGNAL_BASE && code <= SIGNAL_BASE + 64 ? code - SIGNAL_BASE

@@ -4,8 +4,9 @@
  *
  * No network, read-only tools, private /dev, /tmp, /run and /var, an exact environment,
  * and only the capabilities of a list of which we own each: bubblewrap as root answers a
- * capability that we lack by dropping none at all.  fsync and its kin do nothing inside:
- * the commit makes the tree durable.
+ * capability that we lack by dropping none at all.  (It leaves the bounding set as it is;
+ * no_new_privs keeps everything inside from gaining what is in there.)  fsync and its kin
+ * do nothing inside: the commit makes the tree durable.
  */
 #pragma once
 
@@ -47,7 +48,7 @@ struct sandbox {
  *
  * Changes the umask of the process to 022 while it starts the module.  Return: 0; -EINTR;
  * -ENOENT (no bubblewrap); -EPERM with bubblewrap's words when it cannot set up the
- * sandbox here; another negative errno.
+ * sandbox here; -ENOEXEC (the module cannot be started in there); another negative errno.
  */
 int sandbox_run(const struct sandbox *sandbox, int *ret_status, struct cop_error *err);
 
