@@ -157,7 +157,7 @@ static int shared_xattr(struct image_reader *reader, uint64_t reference_at,
 			const struct read_xattr **ret_xattr)
 {
 	uint32_t id = get_le32(reader->data + reference_at);
-	struct read_xattr *shared, xattr;
+	struct read_xattr *shared, xattr = {};
 	struct entry entry;
 	int r;
 
@@ -297,7 +297,7 @@ int image_read_xattrs(struct image_reader *reader, const struct raw_inode *raw,
 				  "more shared xattrs than the inode has room for");
 	reader->n_scratch = 0;
 	for (unsigned int i = 0; i < n_shared; i++, at += 4) {
-		const struct read_xattr *xattr;
+		const struct read_xattr *xattr = NULL;
 
 		r = shared_xattr(reader, at, &xattr);
 		if (r == 0)

@@ -7,8 +7,8 @@
 
 #include "image/image.h"
 
-int reader_bad(const struct image_reader *reader, uint64_t offset, const char *format,
-	       ...)
+void reader_report(const struct image_reader *reader, uint64_t offset, const char *format,
+		   ...)
 {
 	char reason[256];
 	va_list ap;
@@ -16,8 +16,8 @@ int reader_bad(const struct image_reader *reader, uint64_t offset, const char *f
 	va_start(ap, format);
 	(void)vsnprintf(reason, sizeof(reason), format, ap);
 	va_end(ap);
-	return err_set(reader->err, -EBADMSG, "image: offset 0x%" PRIx64 ": %s", offset,
-		       reason);
+	(void)err_set(reader->err, -EBADMSG, "image: offset 0x%" PRIx64 ": %s", offset,
+		      reason);
 }
 
 int reader_claim(struct image_reader *reader, uint64_t offset, uint64_t size,
@@ -70,8 +70,10 @@ void *reader_room(struct image_reader *reader, void *array, size_t n, size_t *ro
 		return array;
 	reader->memory += (wanted - *room) * item_size;
 	larger = realloc(array, wanted * item_size);
-	if (!larger)
-		return err_oom(reader->err), NULL;
+	if (!larger) {
+		(void)err_oom(reader->err);
+		return NULL;
+	}
 	*room = wanted;
 	return larger;
 }

@@ -105,9 +105,12 @@ struct image_reader {
 	uint32_t next_number;
 };
 
-/* reader_bad() - -EBADMSG with "image: offset 0x...: " and the reason */
-int reader_bad(const struct image_reader *reader, uint64_t offset, const char *format,
-	       ...) printf_like(3, 4);
+/* reader_bad() - -EBADMSG with "image: offset 0x...: " and the reason; a macro, so that
+ * every caller is seen to fail */
+#define reader_bad(reader, offset, ...) \
+	((void)reader_report(reader, offset, __VA_ARGS__), -EBADMSG)
+void reader_report(const struct image_reader *reader, uint64_t offset, const char *format,
+		   ...) printf_like(3, 4);
 
 /* reader_claim() - @size bytes from @offset (a multiple of 4) are inside the image and
  * belong to nothing else so far; @what names them in the message */

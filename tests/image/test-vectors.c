@@ -180,6 +180,7 @@ static void the_writer_leaves_the_tree_as_it_was(void **state)
 	(void)state;
 	after = dump_of(tree);
 	assert_string_equal(before, after);
+	assert_int_equal(image.size, 16384);
 }
 
 static void a_late_hard_link_stays_where_it_was(void **state)
