@@ -44,7 +44,6 @@ static const struct kit_module modules[] = {
 	{"org.coppice.deb.configure", stage_deb_configure},
 	{"org.coppice.deb.unpack", stage_deb_unpack},
 	{"org.coppice.files", stage_files},
-	{"org.coppice.files", stage_files},
 	{"org.coppice.hosts", stage_hosts},
 	{"org.coppice.run", stage_run},
 	{"org.osbuild.copy", stage_copy},

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Single files from an input, each with its own place, mode and owner. */
+/*
+ * Files with given content, mode and owner.  A file that is there is replaced as a whole,
+ * under another name first; missing directories on the way are made.
+ */
 #include <fcntl.h>
-#include <stdio.h>
+#include <limits.h>
 #include <string.h>
 
 #include "modkit/root.h"
@@ -11,7 +14,9 @@
 struct file {
 	const char *path;
 	const char *checksum;
-	int64_t mode, uid, gid;
+	int64_t mode;
+	int64_t uid;
+	int64_t gid;
 };
 
 static int read_file(struct kit *kit, const json_t *json, struct file *file)
@@ -20,7 +25,6 @@ static int read_file(struct kit *kit, const json_t *json, struct file *file)
 					   "uid",  "gid",      NULL};
 	int r = json_only_keys(json, keys, "files", kit->err);
 
-	*file = (struct file){.mode = 0644};
 	if (r == 0)
 		r = json_get_string(json, "path", "files", &file->path, kit->err);
 	if (r == 0)
@@ -35,13 +39,15 @@ static int read_file(struct kit *kit, const json_t *json, struct file *file)
 		r = json_optional_integer(json, "gid", file->path, &file->gid, kit->err);
 	if (r < 0)
 		return r;
-	if (file->mode < 0 || file->mode > 07777 || file->uid < 0 ||
-	    file->uid >= UINT32_MAX || file->gid < 0 || file->gid >= UINT32_MAX)
-		return err_set(kit->err, -EINVAL, "'%s': mode or owner is out of range",
-			       file->path);
-	if (strchr(file->checksum, '/'))
-		return err_set(kit->err, -EINVAL, "'%s': '%s' is not a checksum",
-			       file->path, file->checksum);
+	if (file->mode < 0 || file->mode > 07777)
+		return err_set(kit->err, -EINVAL, "mode %lld of '%s' is not 0 to 4095",
+			       (long long)file->mode, file->path);
+	/* The last number is the kernel's word for "leave as it is". */
+	if (file->uid < 0 || file->uid >= UINT32_MAX || file->gid < 0 ||
+	    file->gid >= UINT32_MAX)
+		return err_set(kit->err, -EINVAL,
+			       "owner %lld:%lld of '%s' is out of range",
+			       (long long)file->uid, (long long)file->gid, file->path);
 	return 0;
 }
 
@@ -52,52 +58,57 @@ static int make_parents(struct kit *kit, const char *path)
 
 	if (!parent)
 		return err_oom(kit->err);
-	return root_make_dirs(kit->tree_fd, parent, 0755, kit->err);
+	return *parent ? root_make_dirs(kit->tree_fd, parent, 0755, kit->err) : 0;
 }
 
-/* The whole file under a temporary name, with everything that belongs to it. */
-static int write_file(struct kit *kit, int from, int parent, const char *name,
-		      const struct file *file)
-{
-	auto_close int to =
-		openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	struct stat st;
-	int r;
-
-	if (to < 0 || fstat(from, &st) < 0)
-		return err_errno(kit->err, "create");
-	r = fs_copy_data(from, to, (uint64_t)st.st_size, kit->err);
-	if (r < 0)
-		return r;
-	/* The owner first: a change of it takes set-id bits away. */
-	if (fchown(to, (uid_t)file->uid, (gid_t)file->gid) < 0 ||
-	    fchmod(to, (mode_t)file->mode) < 0)
-		return err_errno(kit->err, "set owner and mode");
-	return 0;
-}
-
-static int place_file(struct kit *kit, int input_fd, const struct file *file)
+/* Owner before mode: chown takes set-id bits away. */
+static int fill(int fd, int input_fd, const struct file *file, struct cop_error *err)
 {
 	auto_close int from =
-		fs_open_plain(input_fd, file->checksum, O_RDONLY, 0, kit->err);
-	auto_close int parent = -EBADF;
-	char name[NAME_MAX + 1], temporary[FS_TEMPORARY_NAME];
+		fs_open_plain(input_fd, file->checksum, O_RDONLY | O_NONBLOCK, 0, err);
+	struct stat st;
 	int r;
 
 	if (from < 0)
 		return from;
-	r = make_parents(kit, file->path);
+	if (fstat(from, &st) < 0)
+		return err_errno(err, "stat '%s'", file->checksum);
+	if (!S_ISREG(st.st_mode))
+		return err_set(err, -EINVAL, "'%s' is not a regular file",
+			       file->checksum);
+	r = fs_copy_data(from, fd, (uint64_t)st.st_size, err);
 	if (r < 0)
 		return r;
-	parent = root_open_parent(kit->tree_fd, file->path, name, kit->err);
-	if (parent < 0)
-		return parent;
-	r = write_file(kit, from, parent, fs_temporary_name(temporary), file);
-	if (r == 0 && renameat(parent, temporary, parent, name) < 0)
-		r = err_errno(kit->err, "put in place");
+	if (fchown(fd, (uid_t)file->uid, (gid_t)file->gid) < 0)
+		return err_errno(err, "chown");
+	if (fchmod(fd, (mode_t)file->mode) < 0)
+		return err_errno(err, "chmod");
+	return 0;
+}
+
+static int place(struct kit *kit, int input_fd, const struct file *file)
+{
+	auto_close int parent_fd = -EBADF, fd = -EBADF;
+	char name[NAME_MAX + 1], temporary[FS_TEMPORARY_NAME];
+	int r = make_parents(kit, file->path);
+
 	if (r < 0)
-		(void)unlinkat(parent, temporary, 0);
-	return r;
+		return r;
+	parent_fd = root_open_parent(kit->tree_fd, file->path, name, kit->err);
+	if (parent_fd < 0)
+		return parent_fd;
+	fd = openat(parent_fd, fs_temporary_name(temporary),
+		    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_errno(kit->err, "create '%s'", file->path);
+	r = fill(fd, input_fd, file, kit->err);
+	if (r >= 0 && renameat(parent_fd, temporary, parent_fd, name) < 0)
+		r = err_errno(kit->err, "replace");
+	if (r < 0) {
+		(void)unlinkat(parent_fd, temporary, 0);
+		return err_prefix(kit->err, r, "'%s'", file->path);
+	}
+	return 0;
 }
 
 int stage_files(struct kit *kit)
@@ -109,23 +120,19 @@ int stage_files(struct kit *kit)
 	int r;
 
 	if (!input)
-		return kit->err->code;
+		return -EINVAL;
+	input_fd = open(input, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (input_fd < 0)
+		return err_errno(kit->err, "open input '%s'", input);
 	r = json_only_keys(kit->options, keys, "options", kit->err);
 	if (r == 0)
 		r = json_get_array(kit->options, "files", "options", &files, kit->err);
-	if (r < 0)
-		return r;
-	input_fd = open(input, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (input_fd < 0)
-		return err_errno(kit->err, "open the input 'files'");
 	for (size_t i = 0; r == 0 && i < json_array_size(files); i++) {
-		struct file file;
+		struct file file = {.mode = 0644};
 
 		r = read_file(kit, json_array_get(files, i), &file);
 		if (r == 0)
-			r = place_file(kit, input_fd, &file);
-		if (r < 0 && file.path)
-			r = err_prefix(kit->err, r, "file '%s'", file.path);
+			r = place(kit, input_fd, &file);
 	}
 	return r;
 }
