@@ -11,6 +11,7 @@ int stage_deb_configure(struct kit *kit);
 int stage_deb_unpack(struct kit *kit);
 int stage_error(struct kit *kit);
 int stage_files(struct kit *kit);
+int stage_hostname(struct kit *kit);
 int stage_hosts(struct kit *kit);
 int stage_mkdir(struct kit *kit);
 int stage_noop(struct kit *kit);
