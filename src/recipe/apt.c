@@ -83,24 +83,37 @@ int apt_run(const struct apt *apt, const char *const *argv, struct buf *output,
 	return status != 0;
 }
 
+static void add_words(struct buf *words, const char *text, size_t size,
+		      const char *separator)
+{
+	while (size > 0 && *text == ' ') {
+		text++;
+		size--;
+	}
+	if (words->size >= WORDS_MAX)
+		return;
+	if (words->size > 0)
+		(void)buf_append_text(words, separator);
+	(void)buf_append(words, text, size);
+}
+
 void apt_words(const char *output, struct buf *words)
 {
-	for (const char *line = output; *line; line += *line == '\n') {
-		size_t length = strcspn(line, "\n");
-		const char *text = line;
+	bool in_error = false;
 
+	for (const char *line = output; *line; line += *line == '\n') {
+		size_t size = strcspn(line, "\n");
+
+		/* " htop : Depends: libfoo but it is not installable"; since 3.0 an error
+		 * goes on in lines that are indented. */
 		if (strncmp(line, "E: ", 3) == 0)
-			text += 3;
-		/* " htop : Depends: libfoo but it is not installable" */
-		else if (*line != ' ' || !memmem(line, length, " : ", 3))
-			text = NULL;
-		if (text && words->size < WORDS_MAX) {
-			text += strspn(text, " ");
-			if (words->size > 0)
-				(void)buf_append_text(words, "; ");
-			(void)buf_append(words, text, (size_t)(line + length - text));
-		}
-		line += length;
+			add_words(words, line + 3, size - 3, "; ");
+		else if (*line == ' ' && in_error)
+			add_words(words, line, size, " ");
+		else if (*line == ' ' && memmem(line, size, " : ", 3))
+			add_words(words, line, size, "; ");
+		in_error = *line == 'E' || (in_error && *line == ' ');
+		line += size;
 	}
 	if (words->size > WORDS_MAX)
 		buf_truncate(words, WORDS_MAX);
@@ -637,7 +650,7 @@ static int read_plan(const char *output, struct apt_plan *plan, struct cop_error
 int apt_simulate(const struct apt *apt, const char *const *words, struct apt_plan *plan,
 		 struct cop_error *err)
 {
-	static const char *const start[] = {"apt-get", "-qq", "-s"};
+	static const char *const start[] = {"apt-get", "-q", "-s"};
 	auto_free const char **argv = NULL;
 	auto_buf output = {};
 	size_t n_words = 0, n = 0;

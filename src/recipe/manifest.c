@@ -300,7 +300,7 @@ static int append_base64(struct buf *buf, const char *bytes, size_t size)
 		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 		"0123456789+/";
 	const unsigned char *from = (const unsigned char *)bytes;
-	int r = buf_reserve(buf, (size + 2) / 3 * 4 + 1);
+	int r = size > 0 ? buf_reserve(buf, (size + 2) / 3 * 4) : 0;
 
 	for (size_t i = 0; r == 0 && i < size; i += 3) {
 		size_t left = size - i;
@@ -357,7 +357,7 @@ int recipe_manifest(const struct recipe *recipe, const struct lock *lock,
 		    json_t **ret_json, struct cop_error *err)
 {
 	auto_json *manifest = NULL;
-	json_t *pipelines = json_array();
+	json_t *pipelines;
 	int r;
 
 	if (!lock_matches(lock, recipe))
@@ -365,6 +365,7 @@ int recipe_manifest(const struct recipe *recipe, const struct lock *lock,
 			       "'%s': the lock answers another request; run 'coppice "
 			       "lock %s'",
 			       recipe->path, recipe->path);
+	pipelines = json_array();
 	manifest = json_pack("{s:s, s:o}", "version", "2", "pipelines", pipelines);
 	if (!manifest)
 		return err_oom(err);

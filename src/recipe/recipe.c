@@ -131,9 +131,10 @@ static int take_keyring(struct decode *decode, const struct node *node,
 
 	if (r < 0)
 		return r;
-	if (!check_absolute_path(text) && !check_relative_path(text))
-		return decode_wrong(decode, node, err,
-				    "keyring: '%.128s' is not a plain path", text);
+	for (const char *p = text; *p; p++)
+		if ((unsigned char)*p < ' ')
+			return decode_wrong(decode, node, err,
+					    "keyring: a path with a control character");
 	decode->recipe->keyring = text;
 	return 0;
 }
