@@ -3,7 +3,8 @@
 """summary.py BUILD: what `meson test` wrote down, counted and told in a few lines.
 
 A unit test program counts as many tests as it says; any other as one.  A skipped test is
-named with its reason; where CI is set it counts as failed.  Ends with
+named with its reason; where CI is set it counts as failed.  A program may run its tests as
+several users: what ran as one of them is not skipped.  Ends with
 "N passed, N failed" (", N skipped" where there are any) and fails if a test did or if none ran.
 """
 import json
@@ -29,7 +30,8 @@ def count(test):
     marks = [(kind, what.strip()) for kind, what in MARK.findall(text)]
     passed = sum(kind == "OK" for kind, _ in marks)
     failed = sorted({what for kind, what in marks if kind in ("FAILED", "ERROR")})
-    skipped = [what for kind, what in marks if kind == "SKIPPED"]
+    ran = {what for kind, what in marks if kind == "OK"}
+    skipped = [what for kind, what in marks if kind == "SKIPPED" and what not in ran]
     skipped = [what for what in dict.fromkeys(skipped) if "test(s)" not in what]
     failed = [f"{name}: {what}" for what in failed if "test(s)" not in what]
     skipped = [f"{name}: {what}" for what in skipped]
