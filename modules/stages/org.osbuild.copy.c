@@ -188,6 +188,14 @@ static int copy_children(struct copy *copy, int from, int to, const char *path)
 	return r;
 }
 
+/* What is being filled must not be copied: there would be no end. */
+static int refuse_top(struct copy *copy, const struct stat *st)
+{
+	if (st->st_dev != copy->top.dev || st->st_ino != copy->top.ino)
+		return 0;
+	return err_set(copy->err, -EINVAL, "a directory cannot be copied into itself");
+}
+
 /* The content and the attributes of one directory into another that exists. */
 static int fill_dir(struct copy *copy, int from, int to, const char *path)
 {
@@ -198,10 +206,9 @@ static int fill_dir(struct copy *copy, int from, int to, const char *path)
 		return err_errno(copy->err, "stat");
 	if (copy->top.ino == 0)
 		copy->top = (struct inode){to_st.st_dev, to_st.st_ino};
-	if (st.st_dev == copy->top.dev && st.st_ino == copy->top.ino)
-		return err_set(copy->err, -EINVAL,
-			       "a directory cannot be copied into "
-			       "itself");
+	r = refuse_top(copy, &st);
+	if (r < 0)
+		return r;
 	r = copy_children(copy, from, to, path);
 	return r == 0 ? copy_attributes(copy, from, to, &st) : r;
 }
@@ -210,9 +217,14 @@ static int copy_dir(struct copy *copy, const struct step *step)
 {
 	const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 	auto_close int from = openat(step->from_fd, step->name, flags), to = -EBADF;
+	struct stat st;
+	int r;
 
-	if (from < 0)
+	if (from < 0 || fstat(from, &st) < 0)
 		return err_errno(copy->err, "open");
+	r = refuse_top(copy, &st);
+	if (r < 0)
+		return r;
 	if (mkdirat(step->to_fd, step->to_name, 0700) < 0 && errno != EEXIST)
 		return err_errno(copy->err, "make directory");
 	to = openat(step->to_fd, step->to_name, flags);

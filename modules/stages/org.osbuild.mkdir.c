@@ -81,9 +81,10 @@ static int make(struct kit *kit, const struct wish *wish)
 	 * does; an existing directory keeps its mode. */
 	if (mkdirat(parent, name, (mode_t)wish->mode & ~(mode_t)UMASK) == 0)
 		return 0;
-	if (errno == EEXIST && wish->exist_ok && is_directory(kit, wish->path))
+	r = -errno;
+	if (r == -EEXIST && wish->exist_ok && is_directory(kit, wish->path))
 		return 0;
-	return err_code(kit->err, -errno, "make directory '%s'", wish->path);
+	return err_code(kit->err, r, "make directory '%s'", wish->path);
 }
 
 int stage_mkdir(struct kit *kit)

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A stage run directly, with arguments as the engine would write them.  The world is a
+ * scratch directory with tree/ and input/, removed at the end.
+ */
+#pragma once
+
+#include "testlib.h"
+
+#include "base/fs.h"
+#include "modkit/kit.h"
+
+struct world {
+	char path[64];
+	int fd;	     /* of the scratch directory */
+	int tree_fd; /* of its tree/ */
+	int input_fd;
+	struct cop_error err;
+};
+
+/* For cmocka_unit_test_setup_teardown(). */
+int world_setup(void **state);
+int world_teardown(void **state);
+
+/* stage_with() - run @stage with options as JSON, '...' instead of "..." for ease; input/
+ * is the input "tree" as well as "files" and "packages" */
+int stage_with(struct world *world, int (*stage)(struct kit *kit), const char *options);
+
+/* Files by paths below the scratch directory. */
+void put(struct world *world, const char *path, const char *text);
+void put_dir(struct world *world, const char *path, unsigned int mode);
+void put_link(struct world *world, const char *path, const char *target);
+void assert_text(struct world *world, const char *path, const char *text);
+void assert_absent(struct world *world, const char *path);
+struct stat stat_of(struct world *world, const char *path);
+
+/* read_whole() - owned by @buf */
+void read_whole(struct world *world, const char *path, struct buf *buf);
