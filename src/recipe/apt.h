@@ -79,6 +79,10 @@ DEFINE_AUTO_PTR(apt)
  * apt->repositories */
 int apt_update(struct apt *apt, struct cop_error *err);
 
+/* apt_find_mirrors() - fill apt->mirrors and apt->security_mirrors; -ENOENT when nobody
+ * knows any */
+int apt_find_mirrors(struct apt *apt, struct cop_error *err);
+
 /* apt_write() - a file below the private root, replaced */
 int apt_write(const struct apt *apt, const char *path, const struct buf *text,
 	      struct cop_error *err);
