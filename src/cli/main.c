@@ -115,8 +115,15 @@ int cli_get(struct cli *cli, const char *id, struct cop_digest *ret_digest,
 	    struct cop_error *err)
 {
 	struct workdir *workdir;
+	struct cop_store *store;
 	int r;
 
+	r = cli_store(cli, &store, err);
+	if (r < 0)
+		return r;
+	/* Nothing can be registered there, and no collector of ours may run either. */
+	if (store_is_read_only(store))
+		return cop_store_resolve(store, id, ret_digest, err);
 	r = cli_workdir(cli, &workdir, err);
 	if (r < 0)
 		return r;

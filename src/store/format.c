@@ -48,12 +48,13 @@ static int check_first_line(const char *line, const char *path, struct cop_error
 }
 
 /* We know no feature yet, so any is a newer version's. */
-static int check_feature(const char *line, const char *path, bool *read_only,
+static int check_feature(const char *line, const char *path, char **writes_need,
 			 struct cop_error *err)
 {
 	if (text_starts_with(line, "writes-need ")) {
-		*read_only = true;
-		return 0;
+		if (!*writes_need)
+			*writes_need = strdup(line + strlen("writes-need "));
+		return *writes_need ? 0 : err_oom(err);
 	}
 	if (text_starts_with(line, "needs "))
 		return err_set(err, -EPROTONOSUPPORT,
@@ -66,11 +67,11 @@ static int check_feature(const char *line, const char *path, bool *read_only,
 		       path, line);
 }
 
-int format_check(int store_fd, const char *path, bool *ret_read_only,
+int format_check(int store_fd, const char *path, char **ret_writes_need,
 		 struct cop_error *err)
 {
+	auto_free char *writes_need = NULL;
 	auto_buf text = {};
-	bool read_only = false;
 	char *line, *save = NULL;
 	int r;
 
@@ -82,10 +83,10 @@ int format_check(int store_fd, const char *path, bool *ret_read_only,
 	line = strtok_r(text.data, "\n", &save);
 	r = check_first_line(line ? line : "", path, err);
 	while (r == 0 && (line = strtok_r(NULL, "\n", &save)) != NULL)
-		r = check_feature(line, path, &read_only, err);
+		r = check_feature(line, path, &writes_need, err);
 	if (r < 0)
 		return r;
-	*ret_read_only = read_only;
+	*ret_writes_need = TAKE_PTR(writes_need);
 	return 0;
 }
 

@@ -22,6 +22,7 @@ struct cop_store {
 	char *sources_path;
 	int fd;
 	bool read_only;
+	char *writes_need; /* why it is, when a newer version made it so */
 	pthread_mutex_t mutex; /* guards @temps */
 	struct workdir **temps;
 	size_t n_temps;
@@ -39,8 +40,9 @@ char *damaged_path(const struct cop_digest *digest, char path[STORE_PATH_SIZE]);
 
 /* ---- format.c */
 
-/* format_check() - -ENOENT when there is no format file */
-int format_check(int store_fd, const char *path, bool *ret_read_only,
+/* format_check() - -ENOENT when there is no format file; *@ret_writes_need: NULL, or what
+ * writing needs that we do not know; freed by the caller */
+int format_check(int store_fd, const char *path, char **ret_writes_need,
 		 struct cop_error *err);
 /* format_create() - make what @store_fd lacks, the format file last */
 int format_create(int store_fd, const char *path, struct cop_error *err);

@@ -35,27 +35,23 @@ static struct stage_context *context_free(struct stage_context *context)
 	return NULL;
 }
 
-static int context_new(const struct staging *staging, struct stage_context **ret,
-		       struct cop_error *err)
+static struct stage_context *context_new(const struct staging *staging,
+					 struct cop_error *err)
 {
 	struct stage_context *context = calloc(1, sizeof(*context));
 
-	if (!context)
-		return err_oom(err);
-	context->verity = verity_new(err);
-	context->buffer = malloc(staging->buffer_size + 1);
-	if (!context->verity || !context->buffer) {
-		int r = context->verity ? err_oom(err) : -ENOMEM;
-
-		context_free(context);
-		return r;
+	if (context) {
+		context->verity = verity_new(err);
+		context->buffer = malloc(staging->buffer_size + 1);
 	}
-	*ret = context;
-	return 0;
+	if (context && context->verity && context->buffer)
+		return context;
+	(void)err_oom(err);
+	return context_free(context);
 }
 
-static int take_context(struct staging *staging, struct stage_context **ret,
-			struct cop_error *err)
+/* NULL: out of memory */
+static struct stage_context *take_context(struct staging *staging, struct cop_error *err)
 {
 	struct stage_context *context;
 
@@ -64,10 +60,7 @@ static int take_context(struct staging *staging, struct stage_context **ret,
 	if (context)
 		staging->contexts = context->next;
 	(void)pthread_mutex_unlock(&staging->mutex);
-	if (!context)
-		return context_new(staging, ret, err);
-	*ret = context;
-	return 0;
+	return context ? context : context_new(staging, err);
 }
 
 static void drop_item(void *data, void *argument)
@@ -108,11 +101,10 @@ static int run_item(void *data, void *argument, struct cop_error *err)
 {
 	struct staging *staging = data;
 	struct stage_item *item = argument;
-	struct stage_context *context = NULL;
-	int r;
+	struct stage_context *context = take_context(staging, err);
+	int r = -ENOMEM;
 
-	r = take_context(staging, &context, err);
-	if (r == 0) {
+	if (context) {
 		r = stage_file(staging, context, item, err);
 		count_file(staging, context, item);
 	}
@@ -132,6 +124,12 @@ static void unlock_tree(void *data)
 	struct staging *staging = data;
 
 	(void)pthread_mutex_unlock(&staging->mutex);
+}
+
+/* The scan gave up: let the workers end, or they would write into a tree that is gone. */
+static void settle_tree(void *data)
+{
+	(void)staging_finish(data, NULL);
 }
 
 static int take_content(void *data, struct tree *tree, struct tree_node *node, int fd,
@@ -201,6 +199,7 @@ int staging_new(struct cop_store *store, struct workdir *workdir,
 		.content = take_content,
 		.lock = lock_tree,
 		.unlock = unlock_tree,
+		.settle = settle_tree,
 		.data = staging,
 	};
 	r = start(staging, err);

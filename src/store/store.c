@@ -69,7 +69,6 @@ static int ensure_parts(struct cop_store *store, struct cop_error *err)
 static int check_format(struct cop_store *store, unsigned int flags,
 			struct cop_error *err)
 {
-	bool only_reading = false;
 	struct stat st;
 	int r;
 
@@ -85,10 +84,10 @@ static int check_format(struct cop_store *store, unsigned int flags,
 		if (r < 0)
 			return r;
 	}
-	r = format_check(store->fd, store->path, &only_reading, err);
+	r = format_check(store->fd, store->path, &store->writes_need, err);
 	if (r < 0)
 		return r;
-	store->read_only = only_reading || (flags & COP_STORE_READ_ONLY);
+	store->read_only = store->writes_need || (flags & COP_STORE_READ_ONLY);
 	return 0;
 }
 
@@ -131,6 +130,7 @@ struct cop_store *cop_store_close(struct cop_store *store)
 	free(store->temps);
 	closep(&store->fd);
 	(void)pthread_mutex_destroy(&store->mutex);
+	free(store->writes_need);
 	free(store->sources_path);
 	free(store->path);
 	free(store);
@@ -161,6 +161,12 @@ int store_check_writable(const struct cop_store *store, struct cop_error *err)
 {
 	if (!store->read_only)
 		return 0;
+	if (store->writes_need)
+		return err_set(
+			err, -EROFS,
+			"store '%s' can only be read: writing needs '%s', which this "
+			"coppice does not know; a newer one is needed",
+			store->path, store->writes_need);
 	return err_set(err, -EROFS, "store '%s' is open for reading only", store->path);
 }
 

@@ -482,19 +482,64 @@ static int scan_all(struct scan *scan, struct cop_error *err)
 	return r;
 }
 
-static int open_root(struct scan *scan, int dir_fd, struct cop_error *err)
+static int scan_directory_at(struct scan *scan, int dir_fd, struct tree_node *node,
+			     struct cop_error *err)
 {
 	/* Not a duplicate of @dir_fd, which would share its position. */
 	auto_close int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct stat st;
+	int r;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return err_errno(err, "open directory");
-	return push_frame(scan, TAKE_FD(fd), scan->tree->root, &st, err);
+	r = push_frame(scan, TAKE_FD(fd), node, &st, err);
+	return r < 0 ? r : scan_all(scan, err);
 }
 
-int tree_scan(int dir_fd, const struct tree_scan_options *options, struct tree **ret_tree,
-	      struct cop_error *err)
+static int scan_index(struct scan *scan, int index_fd,
+		      const struct tree_scan_options *options,
+		      struct tree_node **ret_index, struct cop_error *err)
+{
+	struct tree_node *index;
+	int r;
+
+	scan->options = options;
+	scan->xattrs.options = options;
+	lock_tree(scan);
+	index = arena_alloc(scan->tree->arena, sizeof(*index));
+	unlock_tree(scan);
+	if (!index)
+		return err_oom(err);
+	index->name = "";
+	r = scan_directory_at(scan, index_fd, index, err);
+	if (r < 0)
+		return err_prefix(err, r, "index of the overlay");
+	*ret_index = index;
+	return 0;
+}
+
+static int scan_both(struct scan *scan, int dir_fd, int index_fd,
+		     const struct tree_scan_options *index_options,
+		     struct tree_node **ret_index, struct cop_error *err)
+{
+	const struct tree_scan_options *options = scan->options;
+	int r = scan_directory_at(scan, dir_fd, scan->tree->root, err);
+
+	if (r == 0 && index_fd >= 0)
+		r = scan_index(scan, index_fd, index_options, ret_index, err);
+	if (r == 0)
+		r = tree_finish(scan->tree, err);
+	if (r < 0 && options->settle)
+		options->settle(options->data);
+	if (r == 0 && options->report)
+		options->report->n_foreign_xattrs += scan->xattrs.n_foreign;
+	return r;
+}
+
+static int scan_tree(int dir_fd, int index_fd, const struct tree_scan_options *options,
+		     const struct tree_scan_options *index_options, bool any_xattrs,
+		     struct tree **ret_tree, struct tree_node **ret_index,
+		     struct cop_error *err)
 {
 	auto_ptr(tree) tree = tree_new(err);
 	cleanup_with(scan_done) struct scan scan = {
@@ -502,7 +547,7 @@ int tree_scan(int dir_fd, const struct tree_scan_options *options, struct tree *
 		.tree = tree,
 		.keys = arena_new(),
 		.inodes = map_new(),
-		.xattrs = {.options = options},
+		.xattrs = {.options = options, .any_size = any_xattrs},
 		.frames = calloc(TREE_DEPTH_MAX + 1, sizeof(struct frame)),
 		.dirents = malloc(DIRENTS_SIZE),
 	};
@@ -510,15 +555,25 @@ int tree_scan(int dir_fd, const struct tree_scan_options *options, struct tree *
 
 	if (!tree || !scan.keys || !scan.inodes || !scan.frames || !scan.dirents)
 		return err_oom(err);
-	r = open_root(&scan, dir_fd, err);
-	if (r == 0)
-		r = scan_all(&scan, err);
-	if (r == 0)
-		r = tree_finish(tree, err);
+	r = scan_both(&scan, dir_fd, index_fd, index_options, ret_index, err);
 	if (r < 0)
 		return r;
-	if (options->report)
-		options->report->n_foreign_xattrs += scan.xattrs.n_foreign;
 	*ret_tree = TAKE_PTR(tree);
 	return 0;
+}
+
+int tree_scan(int dir_fd, const struct tree_scan_options *options, struct tree **ret_tree,
+	      struct cop_error *err)
+{
+	return scan_tree(dir_fd, -EBADF, options, NULL, false, ret_tree, NULL, err);
+}
+
+int tree_scan_upper(int upper_fd, int index_fd, const struct tree_scan_options *options,
+		    const struct tree_scan_options *index_options,
+		    struct tree **ret_tree, struct tree_node **ret_index,
+		    struct cop_error *err)
+{
+	*ret_index = NULL;
+	return scan_tree(upper_fd, index_fd, options, index_options, true, ret_tree,
+			 ret_index, err);
 }

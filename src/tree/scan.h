@@ -32,6 +32,9 @@ struct tree_scan_options {
 		       const struct stat *st, const char *path, struct cop_error *err);
 	void (*lock)(void *data); /* taken around each use of the arena; may be NULL */
 	void (*unlock)(void *data);
+	/* After a failure, before the tree is freed: nothing may work on it from then on.
+	 * Needed where @content leaves work to other threads. */
+	void (*settle)(void *data);
 	void *data;
 	struct tree_scan_report
 		*report; /* may be NULL; n_entries grows as the scan goes */

@@ -200,6 +200,14 @@ static void unlock_arena(void *data)
 		scanning->staging->unlock(scanning->staging->data);
 }
 
+static void settle(void *data)
+{
+	const struct scanning *scanning = data;
+
+	if (scanning->staging->settle)
+		scanning->staging->settle(scanning->staging->data);
+}
+
 static int take_content(void *data, struct tree *tree, struct tree_node *node, int fd,
 			const struct stat *st, const char *path, struct cop_error *err)
 {
@@ -231,6 +239,7 @@ static int scan(const struct copy_view *copy, struct staging *staging,
 		.content = take_content,
 		.lock = lock_arena,
 		.unlock = unlock_arena,
+		.settle = settle,
 		.data = &scanning,
 	};
 	auto_ptr(tree) tree = NULL;
