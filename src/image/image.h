@@ -31,3 +31,14 @@ int image_write(const struct tree *tree, unsigned int version, uint8_t **ret_dat
  */
 int image_read(const uint8_t *data, size_t size, struct tree **ret_tree,
 	       unsigned int *ret_version, struct cop_error *err);
+
+/*
+ * image_nids() - the inode number that each node has in the image of @tree
+ * @ret_nids: by node->index, in a heap block that the caller frees; a link has that of
+ *	      its inode
+ *
+ * As in the image that image_write() gives; image_read() gives a tree for which that is
+ * the image it read, provided image_write() made it.  Errors as image_write().
+ */
+int image_nids(const struct tree *tree, unsigned int version, uint64_t **ret_nids,
+	       struct cop_error *err);

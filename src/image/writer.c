@@ -303,19 +303,24 @@ void image_emit(const struct image_plan *plan, uint8_t *data)
 	}
 }
 
+static int make_plan(struct image_plan *plan, struct cop_error *err)
+{
+	int r;
+
+	assert(plan->version <= IMAGE_VERSION_MAX);
+	r = image_plan_inodes(plan, err);
+	if (r == 0)
+		r = image_plan_xattrs(plan, err);
+	return r < 0 ? r : image_plan_places(plan, err);
+}
+
 int image_write(const struct tree *tree, unsigned int version, uint8_t **ret_data,
 		size_t *ret_size, struct cop_error *err)
 {
 	struct image_plan plan = {.tree = tree, .version = version};
 	uint8_t *data = NULL;
-	int r;
+	int r = make_plan(&plan, err);
 
-	assert(version <= IMAGE_VERSION_MAX);
-	r = image_plan_inodes(&plan, err);
-	if (r == 0)
-		r = image_plan_xattrs(&plan, err);
-	if (r == 0)
-		r = image_plan_places(&plan, err);
 	if (r == 0) {
 		data = calloc(1, plan.image_size);
 		r = data ? 0 : err_oom(err);
@@ -326,5 +331,24 @@ int image_write(const struct tree *tree, unsigned int version, uint8_t **ret_dat
 		*ret_size = plan.image_size;
 	}
 	image_plan_done(&plan);
+	return r;
+}
+
+int image_nids(const struct tree *tree, unsigned int version, uint64_t **ret_nids,
+	       struct cop_error *err)
+{
+	struct image_plan plan = {.tree = tree, .version = version};
+	auto_free uint64_t *nids = calloc(tree->n_nodes, sizeof(*nids));
+	int r = nids ? make_plan(&plan, err) : err_oom(err);
+
+	for (const struct tree_node *node = tree->root; r == 0 && node;
+	     node = tree_next(node)) {
+		uint32_t position = plan.positions[tree_inode(node)->index];
+
+		nids[node->index] = plan.inodes[position].offset / IMAGE_SLOT;
+	}
+	image_plan_done(&plan);
+	if (r == 0)
+		*ret_nids = TAKE_PTR(nids);
 	return r;
 }

@@ -190,6 +190,31 @@ static bool holds_whiteouts(const struct tree_node *dir)
 	return false;
 }
 
+void tree_drop_whiteout_marks(struct tree_node *dir)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(directory_marks); i++) {
+		const struct mark *mark = &directory_marks[i];
+		const struct tree_xattr *xattr = tree_find_xattr(dir, mark->key);
+
+		if (xattr && is_mark(xattr, mark))
+			(void)tree_remove_xattr(dir, mark->key);
+	}
+}
+
+bool tree_shows_whiteouts(const struct tree_node *dir)
+{
+	if (holds_whiteouts(dir))
+		return true;
+	for (uint32_t i = 0; i < dir->n_children; i++) {
+		const struct tree_node *child = dir->children[i];
+
+		if (!child->link && S_ISREG(child->mode) &&
+		    has_marks(child, file_marks, ARRAY_SIZE(file_marks)))
+			return true;
+	}
+	return false;
+}
+
 /* An image marks each directory that holds a whiteout, and in a marked directory a marked
  * file is one.  So files become what they would be read as. */
 static int settle_whiteouts(struct tree_node *dir, struct cop_error *err)

@@ -22,6 +22,7 @@ struct tree_scan_options;
  */
 struct xattr_reader {
 	const struct tree_scan_options *options; /* for its lock; may be NULL */
+	bool any_size; /* leave the limits of the format to somebody else */
 	struct buf names;
 	char *value;
 	uint64_t n_foreign;
@@ -36,3 +37,60 @@ void xattr_reader_done(struct xattr_reader *reader);
  */
 int xattr_read(struct xattr_reader *reader, struct tree *tree, struct tree_node *node,
 	       int fd, const char *proc_path, const char *path, struct cop_error *err);
+
+/*
+ * tree_scan_upper() - tree_scan() of the upper directory of an overlay, and of its index
+ * @index_fd:	   negative: none
+ * @index_options: for the files of the index; locks like @options
+ * @ret_index:	   a directory outside the tree with what the index holds, not sorted;
+ *NULL without an index
+ *
+ * Names of one inode are links, be they here or there; the inode stands in the tree when
+ * it has a name in it.  Whether the xattrs fit an image is not looked at.
+ */
+int tree_scan_upper(int upper_fd, int index_fd, const struct tree_scan_options *options,
+		    const struct tree_scan_options *index_options, struct tree **ret_tree,
+		    struct tree_node **ret_index, struct cop_error *err);
+
+/* tree_list_room() - items that a list of @n in a node has room for: see tree.c */
+static inline size_t tree_list_room(uint32_t n)
+{
+	size_t room = 1;
+
+	while (room < n)
+		room *= 2;
+	return room;
+}
+
+#define OVERLAY_XATTR_PREFIX "trusted.overlay."
+
+/* What the overlay says of an entry of its upper directory.  @redirect: @redirect_size
+ * bytes and a NUL, or NULL; lives as long as the tree. */
+struct overlay_marks {
+	bool opaque;
+	bool metacopy;
+	const char *redirect;
+	uint32_t redirect_size;
+};
+
+/* overlay_take_marks() - take from the xattrs of @node what is the overlay's, and give
+ * the others the names that a user of the view knows.  -EOPNOTSUPP: one of them cannot be
+ * left out. */
+int overlay_take_marks(struct tree *tree, struct tree_node *node,
+		       struct overlay_marks *ret_marks, struct cop_error *err);
+
+/*
+ * overlay_index_nid() - the inode number that a name in an index directory stands for
+ *
+ * Return: 0; 1: the name is no entry for a file of the lower tree (a leftover); -EUCLEAN:
+ * it is one, but not for an EROFS image.
+ */
+int overlay_index_nid(const char *name, uint64_t *ret_nid);
+
+/*
+ * The marks that an image puts on directories that hold whiteouts, and on whiteouts.
+ * tree_drop_whiteout_marks() takes those from @dir that say nothing else than that;
+ * tree_shows_whiteouts() tells whether @dir holds a whiteout, or a file that becomes one.
+ */
+void tree_drop_whiteout_marks(struct tree_node *dir);
+bool tree_shows_whiteouts(const struct tree_node *dir);

@@ -147,7 +147,7 @@ int xattr_read(struct xattr_reader *reader, struct tree *tree, struct tree_node 
 		if (r != -ENODATA)
 			break;
 	}
-	if (r < 0)
+	if (r < 0 || reader->any_size)
 		return r;
 	r = tree_check_xattrs(node, err);
 	return r < 0 ? err_prefix(err, r, "'%s'", path) : 0;

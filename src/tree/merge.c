@@ -1,0 +1,680 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Merging in three steps.  Scan: the upper becomes a tree, with the overlay's xattrs as
+ * they are.  Settle: each of its directories finds the one of the lower tree that it is
+ * the changed form of, each file that changed only its metadata finds its data.  Graft:
+ * what the upper says nothing of is copied from the lower tree.
+ *
+ * Each inode of the lower tree gets at most one carrier in the result.  So hard links
+ * stay together, and no upper can make the result larger than both trees.
+ */
+#include "tree/merge.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "tree/private.h"
+
+#define METACOPY OVERLAY_XATTR_PREFIX "metacopy"
+
+struct index_entry {
+	uint64_t nid;
+	struct tree_node *node;
+};
+
+struct merge {
+	const struct tree *lower;
+	const struct tree_merge_options *options;
+	struct tree *tree;	     /* of the upper, then the result */
+	struct tree_node *index;     /* outside the tree; NULL: none */
+	struct index_entry *entries; /* of the index, sorted by nid */
+	size_t n_entries;
+	struct tree_node **carriers; /* lower node->index -> its inode in the result */
+	const struct tree_node **lowers; /* upper node->index -> its lower directory */
+	struct tree_merge_report report;
+};
+
+static void merge_done(struct merge *merge)
+{
+	free(merge->entries);
+	free(merge->carriers);
+	free(merge->lowers);
+	tree_free(merge->tree);
+}
+
+/* A negative code with a message that begins with the path of @node; "" stands for the
+ * name of an entry of the index too. */
+static int refuse(const struct merge *merge, const struct tree_node *node,
+		  const char *reason, const char *object, struct cop_error *err)
+{
+	auto_free char *path = tree_path(node);
+	bool in_index = merge->index && node->parent == merge->index;
+
+	return err_set(err, -EUCLEAN, "%s'%s': %s%s%s%s", in_index ? "index entry " : "",
+		       path ? path : node->name, reason, object ? " '" : "",
+		       object ? object : "", object ? "'" : "");
+}
+
+static int refuse_redirect(const struct merge *merge, const struct tree_node *node,
+			   struct cop_error *err)
+{
+	return refuse(merge, node,
+		      "the overlay's redirect is neither a name nor an absolute path",
+		      NULL, err);
+}
+
+/* What the overlay shows at the place of @node before it was changed; NULL: nothing. */
+static int find_lower(const struct merge *merge, const struct tree_node *node,
+		      const struct overlay_marks *marks,
+		      const struct tree_node **ret_lower, struct cop_error *err)
+{
+	const struct tree_node *dir = NULL;
+	const char *name = node->name;
+	size_t size = strlen(name);
+
+	if (marks->redirect) {
+		name = marks->redirect;
+		size = marks->redirect_size;
+		if (size == 0 || memchr(name, '\0', size))
+			return refuse_redirect(merge, node, err);
+		if (name[0] == '/') {
+			*ret_lower = tree_find(merge->lower, name);
+			return 0;
+		}
+		if (memchr(name, '/', size))
+			return refuse_redirect(merge, node, err);
+	}
+	if (node->parent != merge->index)
+		dir = merge->lowers[node->parent->index];
+	*ret_lower = dir ? tree_child(dir, name, size) : NULL;
+	return 0;
+}
+
+static int settle_directory(struct merge *merge, struct tree_node *node,
+			    const struct overlay_marks *marks, struct cop_error *err)
+{
+	const struct tree_node *lower = merge->lower->root;
+	int r = 0;
+
+	if (node->parent && marks->opaque)
+		return 0;
+	if (node->parent)
+		r = find_lower(merge, node, marks, &lower, err);
+	if (r < 0 || !lower || !S_ISDIR(tree_inode(lower)->mode))
+		return r;
+	if (merge->carriers[lower->index]) {
+		auto_free char *path = tree_path(lower);
+
+		return refuse(merge, node,
+			      "it and another directory both stand for the lower", path,
+			      err);
+	}
+	merge->carriers[lower->index] = node;
+	merge->lowers[node->index] = lower;
+	return 0;
+}
+
+static int copy_data(struct tree *tree, struct tree_node *node,
+		     const struct tree_node *lower, struct cop_error *err)
+{
+	if (lower->digest)
+		node->digest = (const struct cop_digest *)arena_memdup(
+			tree->arena, lower->digest, sizeof(*lower->digest));
+	if (lower->payload)
+		node->payload =
+			arena_memdup(tree->arena, lower->payload, strlen(lower->payload));
+	if (lower->content)
+		node->content =
+			arena_memdup(tree->arena, lower->content, (size_t)lower->size);
+	if (!node->digest != !lower->digest || !node->payload != !lower->payload ||
+	    !node->content != !lower->content)
+		return err_oom(err);
+	node->size = lower->size;
+	return 0;
+}
+
+/* Only the metadata of @node is in the upper.  @lower: an inode */
+static int settle_data(struct merge *merge, struct tree_node *node,
+		       const struct tree_node *lower, struct cop_error *err)
+{
+	uint64_t size = lower->size;
+	char reason[128];
+
+	merge->report.n_metadata++;
+	/* A view shows whiteouts that are part of its tree as empty files. */
+	if (tree_is_whiteout(lower))
+		size = 0;
+	else if (!S_ISREG(lower->mode))
+		return refuse(merge, node,
+			      "its data should be in the lower tree, where it is no file",
+			      NULL, err);
+	if (node->size != size) {
+		(void)snprintf(reason, sizeof(reason),
+			       "it has %llu bytes, but its data in the lower tree %llu",
+			       (unsigned long long)node->size, (unsigned long long)size);
+		return refuse(merge, node, reason, NULL, err);
+	}
+	return size > 0 ? copy_data(merge->tree, node, lower, err) : 0;
+}
+
+static int settle_file(struct merge *merge, struct tree_node *node,
+		       const struct overlay_marks *marks, struct cop_error *err)
+{
+	const struct tree_node *lower = NULL;
+	int r;
+
+	if (!marks->metacopy) {
+		merge->report.n_files++;
+		merge->report.n_bytes += node->size;
+		return 0;
+	}
+	r = find_lower(merge, node, marks, &lower, err);
+	if (r < 0)
+		return r;
+	if (!lower)
+		return refuse(merge, node,
+			      "its data should be in the lower tree, which has no",
+			      marks->redirect ? marks->redirect : node->name, err);
+	return settle_data(merge, node, tree_inode(lower), err);
+}
+
+static int settle_node(struct merge *merge, struct tree_node *node, struct cop_error *err)
+{
+	struct overlay_marks marks;
+	int r;
+
+	/* Nobody but the overlay can make one. */
+	if (tree_is_whiteout(node)) {
+		merge->report.n_whiteouts++;
+		return 0;
+	}
+	if (node->link)
+		return 0;
+	r = overlay_take_marks(merge->tree, node, &marks, err);
+	if (r < 0)
+		return r;
+	if (S_ISDIR(node->mode))
+		return settle_directory(merge, node, &marks, err);
+	return S_ISREG(node->mode) ? settle_file(merge, node, &marks, err) : 0;
+}
+
+static int settle_all(struct merge *merge, struct cop_error *err)
+{
+	for (struct tree_node *node = merge->tree->root; node; node = tree_next(node)) {
+		int r = settle_node(merge, node, err);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+	const struct index_entry *left = a, *right = b;
+
+	if (left->nid == right->nid)
+		return 0;
+	return left->nid < right->nid ? -1 : 1;
+}
+
+static int list_entries(struct merge *merge, struct cop_error *err)
+{
+	struct tree_node *index = merge->index;
+
+	if (!index || index->n_children == 0)
+		return 0;
+	merge->entries = calloc(index->n_children, sizeof(*merge->entries));
+	if (!merge->entries)
+		return err_oom(err);
+	for (uint32_t i = 0; i < index->n_children; i++) {
+		struct index_entry *entry = &merge->entries[merge->n_entries];
+		int r;
+
+		entry->node = index->children[i];
+		/* Directories are there for nfs_export; whiteouts remember what is gone.
+		 */
+		if (S_ISDIR(tree_inode(entry->node)->mode) ||
+		    tree_is_whiteout(entry->node))
+			continue;
+		r = overlay_index_nid(entry->node->name, &entry->nid);
+		if (r < 0)
+			return refuse(merge, entry->node,
+				      "it stands for no file of an image", NULL, err);
+		merge->n_entries += r == 0;
+	}
+	qsort(merge->entries, merge->n_entries, sizeof(*merge->entries), compare_entries);
+	for (size_t i = 1; i < merge->n_entries; i++)
+		if (merge->entries[i - 1].nid == merge->entries[i].nid)
+			return refuse(merge, merge->entries[i].node,
+				      "another one stands for the same file", NULL, err);
+	return 0;
+}
+
+/* @lower: an inode of the lower tree, for which the entry stands from now on */
+static int settle_entry(struct merge *merge, const struct index_entry *entry,
+			const struct tree_node *lower, struct cop_error *err)
+{
+	struct tree_node *inode = entry->node->link ? entry->node->link : entry->node;
+	uint32_t type = tree_is_whiteout(lower) ? S_IFREG : lower->mode & S_IFMT;
+	struct overlay_marks marks;
+	int r;
+
+	if ((inode->mode & S_IFMT) != type)
+		return refuse(merge, entry->node,
+			      "it stands for a file of another type in the lower tree",
+			      NULL, err);
+	merge->carriers[lower->index] = inode;
+	if (inode->parent != merge->index)
+		return 0; /* settled where it has a name */
+	r = overlay_take_marks(merge->tree, inode, &marks, err);
+	if (r < 0 || !S_ISREG(inode->mode))
+		return r;
+	if (marks.metacopy)
+		return settle_data(merge, inode, lower, err);
+	merge->report.n_files++;
+	merge->report.n_bytes += inode->size;
+	return 0;
+}
+
+static int settle_index(struct merge *merge, struct cop_error *err)
+{
+	const struct tree_merge_options *options = merge->options;
+	auto_free uint64_t *nids = NULL;
+	size_t n_found = 0;
+	int r;
+
+	if (merge->n_entries == 0)
+		return 0;
+	r = options->nids(options->nids_data, merge->lower, &nids, err);
+	if (r < 0)
+		return r;
+	for (const struct tree_node *lower = merge->lower->root; lower;
+	     lower = tree_next(lower)) {
+		struct index_entry *entry, key = {.nid = nids[lower->index]};
+
+		if (lower->link || S_ISDIR(lower->mode))
+			continue;
+		entry = bsearch(&key, merge->entries, merge->n_entries, sizeof(key),
+				compare_entries);
+		if (!entry)
+			continue;
+		r = settle_entry(merge, entry, lower, err);
+		if (r < 0)
+			return r;
+		n_found++;
+		entry->node = NULL;
+	}
+	for (size_t i = 0; i < merge->n_entries && n_found < merge->n_entries; i++)
+		if (merge->entries[i].node)
+			return refuse(merge, merge->entries[i].node,
+				      "the lower tree has no such file", NULL, err);
+	return 0;
+}
+
+static int copy_xattrs(struct tree *tree, struct tree_node *node,
+		       const struct tree_node *lower, struct cop_error *err)
+{
+	node->n_xattrs = 0;
+	node->xattrs = NULL;
+	if (lower->n_xattrs == 0)
+		return 0;
+	node->xattrs = arena_alloc(tree->arena, tree_list_room(lower->n_xattrs) *
+							sizeof(*node->xattrs));
+	if (!node->xattrs)
+		return err_oom(err);
+	for (uint32_t i = 0; i < lower->n_xattrs; i++) {
+		const struct tree_xattr *from = &lower->xattrs[i];
+		struct tree_xattr *to = &node->xattrs[i];
+
+		to->key = arena_memdup(tree->arena, from->key, strlen(from->key));
+		to->value = arena_memdup(tree->arena, from->value, from->size);
+		to->size = from->size;
+		if (!to->key || !to->value)
+			return err_oom(err);
+	}
+	node->n_xattrs = lower->n_xattrs;
+	return 0;
+}
+
+static int copy_inode(struct tree *tree, struct tree_node *node,
+		      const struct tree_node *lower, struct cop_error *err)
+{
+	int r;
+
+	*node = (struct tree_node){
+		.parent = node->parent,
+		.name = node->name,
+		.mode = lower->mode,
+		.uid = lower->uid,
+		.gid = lower->gid,
+		.mtime_sec = lower->mtime_sec,
+		.mtime_nsec = lower->mtime_nsec,
+		.nlink = lower->nlink,
+		.rdev = lower->rdev,
+	};
+	if (lower->target) {
+		node->target =
+			arena_memdup(tree->arena, lower->target, strlen(lower->target));
+		if (!node->target)
+			return err_oom(err);
+	}
+	r = copy_data(tree, node, lower, err);
+	return r < 0 ? r : copy_xattrs(tree, node, lower, err);
+}
+
+/* The name @lower in @parent.  @node: zeroed memory that the name may use */
+static int take_name(struct merge *merge, struct tree_node *parent,
+		     const struct tree_node *lower, struct tree_node *node,
+		     struct tree_node **ret_node, struct cop_error *err)
+{
+	const struct tree_node *inode = tree_inode(lower);
+	struct tree_node **carrier = &merge->carriers[inode->index];
+	int r = 0;
+
+	merge->report.n_taken++;
+	/* The first name of what so far only the index has. */
+	if (*carrier && merge->index && (*carrier)->parent == merge->index)
+		node = *carrier;
+	node->parent = parent;
+	node->name = arena_memdup(merge->tree->arena, lower->name, strlen(lower->name));
+	if (!node->name)
+		return err_oom(err);
+	if (*carrier && S_ISDIR(inode->mode))
+		return refuse(merge, *carrier, "it was moved, but is still at",
+			      lower->name, err);
+	if (!*carrier)
+		r = copy_inode(merge->tree, node, inode, err);
+	else if (*carrier != node)
+		node->link = *carrier;
+	if (!*carrier)
+		*carrier = node;
+	*ret_node = node;
+	return r;
+}
+
+static struct tree_node **new_list(struct merge *merge, uint32_t n)
+{
+	return arena_alloc(merge->tree->arena,
+			   tree_list_room(n) * sizeof(struct tree_node *));
+}
+
+static int copy_children(struct merge *merge, struct tree_node *dir,
+			 const struct tree_node *lower, struct cop_error *err)
+{
+	uint32_t n = lower->n_children;
+	struct tree_node *nodes = arena_alloc(merge->tree->arena, n * sizeof(*nodes));
+
+	dir->children = new_list(merge, n);
+	if (!nodes || !dir->children)
+		return err_oom(err);
+	for (uint32_t i = 0; i < n; i++) {
+		int r = take_name(merge, dir, lower->children[i], &nodes[i],
+				  &dir->children[i], err);
+
+		if (r < 0)
+			return r;
+		dir->n_children++;
+	}
+	return 0;
+}
+
+/* The node after all that is below @node. */
+static const struct tree_node *end_of(const struct tree_node *node)
+{
+	for (; node->parent; node = node->parent)
+		if (node->position + 1 < node->parent->n_children)
+			return node->parent->children[node->position + 1];
+	return NULL;
+}
+
+/* All below @top, whose carrier is there already. */
+static int copy_below(struct merge *merge, const struct tree_node *top,
+		      struct cop_error *err)
+{
+	const struct tree_node *end = end_of(top);
+
+	for (const struct tree_node *lower = top; lower != end;
+	     lower = tree_next(lower)) {
+		int r;
+
+		if (lower->n_children == 0)
+			continue;
+		r = copy_children(merge, merge->carriers[lower->index], lower, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int take_lower(struct merge *merge, struct tree_node *dir,
+		      const struct tree_node *lower, struct cop_error *err)
+{
+	struct tree_node *node = arena_alloc(merge->tree->arena, sizeof(*node));
+	int r;
+
+	if (!node)
+		return err_oom(err);
+	r = take_name(merge, dir, lower, node, &dir->children[dir->n_children], err);
+	if (r < 0)
+		return r;
+	dir->n_children++;
+	return S_ISDIR(tree_inode(lower)->mode) ? copy_below(merge, lower, err) : 0;
+}
+
+/* Both lists are sorted; a name of the upper hides that of the lower tree. */
+static int graft_children(struct merge *merge, struct tree_node *dir,
+			  struct tree_node **uppers, uint32_t n_uppers,
+			  const struct tree_node *lower, struct cop_error *err)
+{
+	uint32_t n_lowers = lower ? lower->n_children : 0;
+	uint32_t u = 0, l = 0;
+
+	while (u < n_uppers || l < n_lowers) {
+		int order = u == n_uppers ? 1 : -1;
+
+		if (u < n_uppers && l < n_lowers)
+			order = strcmp(uppers[u]->name, lower->children[l]->name);
+		if (order > 0) {
+			int r = take_lower(merge, dir, lower->children[l++], err);
+
+			if (r < 0)
+				return r;
+			continue;
+		}
+		if (!tree_is_whiteout(uppers[u]))
+			dir->children[dir->n_children++] = uppers[u];
+		u++;
+		l += order == 0;
+	}
+	return 0;
+}
+
+static bool holds_whiteouts(const struct tree_node *dir)
+{
+	for (uint32_t i = 0; i < dir->n_children; i++)
+		if (tree_is_whiteout(dir->children[i]))
+			return true;
+	return false;
+}
+
+static int graft_directory(struct merge *merge, struct tree_node *dir,
+			   struct cop_error *err)
+{
+	const struct tree_node *lower = merge->lowers[dir->index];
+	struct tree_node **uppers = dir->children;
+	uint32_t n_uppers = dir->n_children;
+	uint64_t n = (uint64_t)n_uppers + (lower ? lower->n_children : 0);
+	int r;
+
+	if (n == 0)
+		return 0;
+	if (n > UINT32_MAX / 2)
+		return refuse(merge, dir, "it has too many entries", NULL, err);
+	dir->children = new_list(merge, (uint32_t)n);
+	dir->n_children = 0;
+	if (!dir->children)
+		return err_oom(err);
+	r = graft_children(merge, dir, uppers, n_uppers, lower, err);
+	/* Copied up with the directory, the marks outlive the last whiteout. */
+	if (r == 0 && dir->n_xattrs > 0 && lower && holds_whiteouts(lower) &&
+	    !tree_shows_whiteouts(dir))
+		tree_drop_whiteout_marks(dir);
+	return r;
+}
+
+static int graft_all(struct merge *merge, struct cop_error *err)
+{
+	uint32_t n = merge->tree->n_nodes, n_dirs = 0;
+	auto_free struct tree_node **dirs = calloc(n, sizeof(struct tree_node *));
+
+	/* The walk must not see what it grafts. */
+	if (!dirs)
+		return err_oom(err);
+	for (struct tree_node *node = merge->tree->root; node; node = tree_next(node))
+		if (S_ISDIR(node->mode))
+			dirs[n_dirs++] = node;
+	for (uint32_t i = 0; i < n_dirs; i++) {
+		int r = graft_directory(merge, dirs[i], err);
+
+		if (r < 0)
+			return r;
+	}
+	return tree_finish(merge->tree, err);
+}
+
+static bool same_xattrs(const struct tree_node *a, const struct tree_node *b)
+{
+	if (a->n_xattrs != b->n_xattrs)
+		return false;
+	for (uint32_t i = 0; i < a->n_xattrs; i++)
+		if (strcmp(a->xattrs[i].key, b->xattrs[i].key) != 0 ||
+		    a->xattrs[i].size != b->xattrs[i].size ||
+		    memcmp(a->xattrs[i].value, b->xattrs[i].value, a->xattrs[i].size) !=
+			    0)
+			return false;
+	return true;
+}
+
+/* Once the root is settled. */
+static bool is_untouched(const struct merge *merge)
+{
+	const struct tree_node *root = merge->tree->root, *lower = merge->lower->root;
+
+	return root->n_children == 0 && merge->n_entries == 0 &&
+	       root->mode == lower->mode && root->uid == lower->uid &&
+	       root->gid == lower->gid && root->mtime_sec == lower->mtime_sec &&
+	       root->mtime_nsec == lower->mtime_nsec && same_xattrs(root, lower);
+}
+
+static int merge_scanned(struct merge *merge, struct cop_error *err)
+{
+	int r;
+
+	merge->report.n_entries = merge->tree->n_nodes - 1;
+	merge->carriers = calloc(merge->lower->n_nodes, sizeof(*merge->carriers));
+	merge->lowers = calloc(merge->tree->n_nodes, sizeof(*merge->lowers));
+	if (!merge->carriers || !merge->lowers)
+		return err_oom(err);
+	r = list_entries(merge, err);
+	if (r == 0)
+		r = settle_all(merge, err);
+	if (r == 0 && is_untouched(merge))
+		return TREE_UNCHANGED;
+	if (r == 0)
+		r = settle_index(merge, err);
+	return r < 0 ? r : graft_all(merge, err);
+}
+
+/* Data that is still in the lower tree is nothing that anybody must read. */
+static int take_content(void *data, struct tree *tree, struct tree_node *node, int fd,
+			const struct stat *st, const char *path, struct cop_error *err)
+{
+	const struct tree_scan_options *options = data;
+
+	if (tree_find_xattr(node, METACOPY)) {
+		closep(&fd);
+		return 0;
+	}
+	return options->content(options->data, tree, node, fd, st, path, err);
+}
+
+/* What a crash left in the index is not read. */
+static int take_indexed(void *data, struct tree *tree, struct tree_node *node, int fd,
+			const struct stat *st, const char *path, struct cop_error *err)
+{
+	uint64_t nid;
+
+	if (overlay_index_nid(path, &nid) != 0) {
+		closep(&fd);
+		return 0;
+	}
+	return take_content(data, tree, node, fd, st, path, err);
+}
+
+static void lock_tree(void *data)
+{
+	const struct tree_scan_options *options = data;
+
+	if (options->lock)
+		options->lock(options->data);
+}
+
+static void unlock_tree(void *data)
+{
+	const struct tree_scan_options *options = data;
+
+	if (options->unlock)
+		options->unlock(options->data);
+}
+
+static void settle_content(void *data)
+{
+	const struct tree_scan_options *options = data;
+
+	if (options->settle)
+		options->settle(options->data);
+}
+
+static struct tree_scan_options scan_options(const struct tree_scan_options *options)
+{
+	return (struct tree_scan_options){
+		.content = options->content ? take_content : NULL,
+		.lock = lock_tree,
+		.unlock = unlock_tree,
+		.settle = settle_content,
+		.data = (void *)options,
+		.report = options->report,
+	};
+}
+
+int tree_merge(const struct tree *lower, int upper_fd,
+	       const struct tree_merge_options *options, struct tree **ret_tree,
+	       struct cop_error *err)
+{
+	cleanup_with(merge_done) struct merge merge = {
+		.lower = lower,
+		.options = options,
+	};
+	struct tree_scan_options upper = scan_options(options->upper);
+	struct tree_scan_options index =
+		scan_options(options->index ? options->index : options->upper);
+	int r;
+
+	if (index.content)
+		index.content = take_indexed;
+	r = tree_scan_upper(upper_fd, options->index_fd, &upper, &index, &merge.tree,
+			    &merge.index, err);
+	if (r < 0)
+		return r;
+	lock_tree((void *)options->upper);
+	r = merge_scanned(&merge, err);
+	unlock_tree((void *)options->upper);
+	if (r != 0)
+		settle_content((void *)options->upper);
+	if (r >= 0 && options->report)
+		*options->report = merge.report;
+	if (r == 0)
+		*ret_tree = TAKE_PTR(merge.tree);
+	return r;
+}
