@@ -565,15 +565,16 @@ static int by_name(const void *a, const void *b)
 	return strcmp((*left)->name, (*right)->name);
 }
 
+/* Without a lock there is nothing in it. */
 static const struct lock_package **sorted(const struct lock *lock)
 {
-	const struct lock_package **packages =
-		calloc(lock->n_packages + 1, sizeof(*packages));
+	size_t n = lock ? lock->n_packages : 0;
+	const struct lock_package **packages = calloc(n + 1, sizeof(*packages));
 
-	for (size_t i = 0; packages && i < lock->n_packages; i++)
+	for (size_t i = 0; packages && i < n; i++)
 		packages[i] = &lock->packages[i];
 	if (packages)
-		qsort(packages, lock->n_packages, sizeof(*packages), by_name);
+		qsort(packages, n, sizeof(*packages), by_name);
 	return packages;
 }
 

@@ -61,8 +61,8 @@ DEFINE_AUTO_PTR(lock)
 /* lock_matches() - is the lock the answer to this recipe's request? */
 bool lock_matches(const struct lock *lock, const struct recipe *recipe);
 
-/* lock_diff() - call @line for each package added, removed or changed ("+ htop 3.4.1-5")
- */
+/* lock_diff() - call @line for each package added, removed or changed ("+ htop 3.4.1-5",
+ * "- less 668-1", "~ htop 3.4.1-5 -> 3.4.1-6"), by name; @before may be NULL */
 int lock_diff(const struct lock *before, const struct lock *after,
 	      void (*line)(void *data, const char *text), void *data,
 	      struct cop_error *err);

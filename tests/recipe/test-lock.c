@@ -276,6 +276,18 @@ static void equal_locks_have_no_difference(void **state)
 	assert_int_equal(lines.size, 0);
 }
 
+static void without_a_lock_before_everything_is_added(void **state)
+{
+	auto_ptr(lock) lock = NULL;
+	auto_buf lines = {};
+	struct cop_error err = {};
+
+	(void)state;
+	assert_ok(LOCK(FULL), &err);
+	assert_ok(lock_diff(NULL, lock, collect, &lines, &err), &err);
+	assert_string_equal(lines.data, "+ less 668-1\n+ libc6 2:2.41-12+deb13u1~x\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -291,6 +303,7 @@ int main(void)
 		cmocka_unit_test(the_path_of_a_lock_is_the_recipes_with_an_ending),
 		cmocka_unit_test(a_difference_names_every_change),
 		cmocka_unit_test(equal_locks_have_no_difference),
+		cmocka_unit_test(without_a_lock_before_everything_is_added),
 	};
 
 	return cmocka_run_group_tests_name("recipe lock", tests, NULL, NULL);
