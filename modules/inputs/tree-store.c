@@ -23,9 +23,9 @@ static int ask(int store_fd, json_t *request, json_t **ret_reply, struct cop_err
 	const char *error;
 	int r;
 
-	if (!request)
+	if (!owned)
 		return err_oom(err);
-	r = comm_send(store_fd, request, NULL, 0, err);
+	r = comm_send(store_fd, owned, NULL, 0, err);
 	if (r == 0)
 		r = comm_receive(store_fd, &reply, NULL, err);
 	if (r == 0)

@@ -156,12 +156,12 @@ int source_reply(const struct service_call *call, json_t *results, json_t **ret_
 	bool success = true;
 	size_t i;
 
-	json_array_foreach (results, i, result)
+	json_array_foreach (owned, i, result)
 		success = success && json_is_true(json_object_get(result, "success"));
 	*ret_reply = json_pack(
 		"{s:s+, s:s, s:b, s:s++, s:O}", "name", "source ", service_name(call),
 		"source_type", service_name(call), "success", success, "output",
 		"source ", service_name(call),
-		success ? " finished successfully" : " failed", "results", results);
+		success ? " finished successfully" : " failed", "results", owned);
 	return *ret_reply ? 0 : err_oom(err);
 }

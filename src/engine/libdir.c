@@ -21,35 +21,33 @@ static bool is_libdir(const char *path)
 	return stat(stages, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+/* libdir/ beside the running program, which is how a build tree looks; NULL: none. */
+static char *find_beside_program(void)
+{
+	char program[PATH_MAX], *path = NULL;
+	ssize_t n = readlink("/proc/self/exe", program, sizeof(program) - 1);
+
+	if (n < 0)
+		return NULL;
+	program[n] = '\0';
+	*strrchr(program, '/') = '\0';
+	if (asprintf(&path, "%s/libdir", program) < 0)
+		return NULL;
+	if (is_libdir(path))
+		return path;
+	free(path);
+	return NULL;
+}
+
 int engine_default_libdir(char **ret_path, struct cop_error *err)
 {
 	const char *named = getenv("COPPICE_LIBDIR");
-	auto_free char *beside = NULL;
-	char program[PATH_MAX];
-	ssize_t n;
+	char *path = named && *named ? strdup(named) : find_beside_program();
 
-	if (named && *named) {
-		beside = strdup(named);
-		if (!beside)
-			return err_oom(err);
-		*ret_path = TAKE_PTR(beside);
-		return 0;
-	}
-	n = readlink("/proc/self/exe", program, sizeof(program) - 1);
-	if (n < 0)
-		return err_errno(err, "look up the running program");
-	program[n] = '\0';
-	*strrchr(program, '/') = '\0';
-	if (asprintf(&beside, "%s/libdir", program) < 0) {
-		beside = NULL;
+	if (!path && !(named && *named))
+		path = strdup(COPPICE_LIBDIR);
+	if (!path)
 		return err_oom(err);
-	}
-	if (!is_libdir(beside)) {
-		free(beside);
-		beside = strdup(COPPICE_LIBDIR);
-		if (!beside)
-			return err_oom(err);
-	}
-	*ret_path = TAKE_PTR(beside);
+	*ret_path = path;
 	return 0;
 }

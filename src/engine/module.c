@@ -286,7 +286,7 @@ int modules_get(struct modules *modules, enum module_class class, const char *na
 	if (*ret_module)
 		return 0;
 	r = load(modules, class, name, &module, err);
-	if (r < 0)
+	if (!module)
 		return r;
 	if (remember(modules, module) < 0)
 		return err_oom(err);

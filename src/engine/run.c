@@ -421,19 +421,23 @@ static int check_options(const struct run *run, struct cop_error *err)
 
 static int make_pipelines(struct run *run, struct cop_error *err)
 {
-	size_t n = run->manifest->n_pipelines;
+	size_t n = run->manifest->n_pipelines, n_stages = 0;
 
+	for (size_t i = 0; i < n; i++)
+		n_stages += run->manifest->pipelines[i].n_stages;
 	run->pipelines = calloc(n + 1, sizeof(*run->pipelines));
-	if (!run->pipelines)
+	run->stages = calloc(n_stages + 1, sizeof(*run->stages));
+	if (!run->pipelines || !run->stages)
 		return err_oom(err);
+	n_stages = 0;
 	for (size_t i = 0; i < n; i++) {
 		struct run_pipeline *pipeline = &run->pipelines[i];
 
 		pipeline->pipeline = &run->manifest->pipelines[i];
-		pipeline->stages = calloc(pipeline->pipeline->n_stages + 1,
-					  sizeof(*pipeline->stages));
+		pipeline->stages = run->stages + n_stages;
+		n_stages += pipeline->pipeline->n_stages;
 		pipeline->stage_results = json_array();
-		if (!pipeline->stages || !pipeline->stage_results)
+		if (!pipeline->stage_results)
 			return err_oom(err);
 	}
 	return 0;
@@ -443,10 +447,10 @@ static void run_done(struct run *run)
 {
 	for (size_t i = 0; run->pipelines && i < run->manifest->n_pipelines; i++) {
 		(void)cop_object_free(run->pipelines[i].object);
-		free(run->pipelines[i].stages);
 		json_decref(run->pipelines[i].stage_results);
 	}
 	free(run->pipelines);
+	free(run->stages);
 	(void)workdir_free(run->workdir);
 }
 

@@ -39,6 +39,7 @@ struct run {
 	struct checkpoint_policy policy;
 	struct workdir *workdir;
 	struct run_pipeline *pipelines; /* as in the manifest */
+	struct run_stage *stages;	/* of all pipelines, which point into it */
 	unsigned int number, total;	/* stages so far, and in all */
 	unsigned int n_work;		/* work directories so far */
 };

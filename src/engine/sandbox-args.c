@@ -79,26 +79,8 @@ static const char *const kept[] = {
 
 void words_done(struct words *words)
 {
-	for (size_t i = 0; i < words->n; i++)
-		free(words->all[i]);
-	free(words->all);
-	*words = (struct words){};
-}
-
-/* Takes @word; there is always a NULL behind the last. */
-static void push(struct words *words, char *word)
-{
-	char **all = reallocarray(words->all, words->n + 2, sizeof(*all));
-
-	if (all)
-		words->all = all;
-	if (!all || !word) {
-		words->failed = true;
-		free(word);
-		return;
-	}
-	all[words->n++] = word;
-	all[words->n] = NULL;
+	buf_done(&words->text);
+	words->n = 0;
 }
 
 void words_add(struct words *words, ...)
@@ -107,21 +89,48 @@ void words_add(struct words *words, ...)
 	va_list ap;
 
 	va_start(ap, words);
-	while ((word = va_arg(ap, const char *)))
-		push(words, strdup(word));
+	while ((word = va_arg(ap, const char *))) {
+		(void)buf_append(&words->text, word, strlen(word) + 1);
+		words->n++;
+	}
 	va_end(ap);
 }
 
 void words_printf(struct words *words, const char *format, ...)
 {
-	char *word = NULL;
+	auto_free char *word = NULL;
 	va_list ap;
+	int length;
 
 	va_start(ap, format);
-	if (vasprintf(&word, format, ap) < 0)
-		word = NULL;
+	length = vasprintf(&word, format, ap);
 	va_end(ap);
-	push(words, word);
+	if (length < 0) {
+		word = NULL;
+		words->text.failed = true;
+		return;
+	}
+	(void)buf_append(&words->text, word, (size_t)length + 1);
+	words->n++;
+}
+
+int words_list(const struct words *words, const char ***ret_list, struct cop_error *err)
+{
+	const char **list = calloc(words->n + 1, sizeof(*list));
+	const char *word = words->text.data;
+
+	if (!list)
+		return err_oom(err);
+	if (words->text.failed) {
+		free(list);
+		return err_oom(err);
+	}
+	for (size_t i = 0; i < words->n; i++) {
+		list[i] = word;
+		word += strlen(word) + 1;
+	}
+	*ret_list = list;
+	return 0;
 }
 
 /* CapEff of this process; none when /proc does not say. */
@@ -294,20 +303,22 @@ static int run_with_umask(const struct process_options *options, int *ret_status
 	return r;
 }
 
-int sandbox_wait(struct words *words, struct process_options *options, int *ret_status,
-		 struct cop_error *err)
+int sandbox_wait(const struct words *words, struct process_options *options,
+		 int *ret_status, struct cop_error *err)
 {
 	auto_close int filter = sandbox_filter_fd(err), status_read = -EBADF,
 		       status_write = -EBADF;
 	struct last_words last = {.options = options};
 	struct process_options inner = *options;
 	auto_free struct process_fd *fds = NULL;
+	auto_free const char **argv = NULL;
 	int pipe_fds[2], status = 0, r;
 
 	if (filter < 0)
 		return filter;
-	if (words->failed)
-		return err_oom(err);
+	r = words_list(words, &argv, err);
+	if (r < 0)
+		return r;
 	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
 		return err_errno(err, "make a pipe");
 	status_read = pipe_fds[0];
@@ -319,7 +330,7 @@ int sandbox_wait(struct words *words, struct process_options *options, int *ret_
 		memcpy(fds, options->fds, options->n_fds * sizeof(*fds));
 	fds[options->n_fds] = (struct process_fd){status_write, STATUS_FD};
 	fds[options->n_fds + 1] = (struct process_fd){filter, FILTER_FD};
-	inner.argv = (const char *const *)words->all;
+	inner.argv = argv;
 	inner.fds = fds;
 	inner.n_fds = options->n_fds + 2;
 	inner.on_output = keep_last;

@@ -140,6 +140,7 @@ int engine_run_command(const char *tree_path, const char *const *argv, bool netw
 		.foreground = true,
 	};
 	auto_words words = {}, environment = {};
+	auto_free const char **env = NULL;
 	const char *term = getenv("TERM");
 	int r = make_words(&words, tree_path, argv, network, binds, err);
 
@@ -150,8 +151,9 @@ int engine_run_command(const char *tree_path, const char *const *argv, bool netw
 		  "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		  NULL);
 	words_printf(&environment, "TERM=%s", term ? term : "dumb");
-	if (environment.failed)
-		return err_oom(err);
-	options.env = (const char *const *)environment.all;
+	r = words_list(&environment, &env, err);
+	if (r < 0)
+		return r;
+	options.env = env;
 	return sandbox_wait(&words, &options, ret_status, err);
 }

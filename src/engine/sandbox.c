@@ -139,6 +139,7 @@ int sandbox_run(const struct sandbox *sandbox, int *ret_status, struct cop_error
 		       group = text_fd(group_text, err);
 	const struct process_fd fds[] = {{passwd, PASSWD_FD}, {group, GROUP_FD}};
 	auto_words words = {}, environment = {};
+	auto_free const char **env = NULL;
 	struct process_options options = {
 		.fds = fds,
 		.n_fds = ARRAY_SIZE(fds),
@@ -146,17 +147,19 @@ int sandbox_run(const struct sandbox *sandbox, int *ret_status, struct cop_error
 		.data = sandbox->data,
 		.cancel_fd = sandbox->cancel_fd,
 	};
+	int r;
 
 	if (passwd < 0 || group < 0)
-		return err->code;
+		return passwd < 0 ? passwd : group;
 	words_add(&words, "bwrap", "--new-session", NULL);
 	sandbox_add_privileges(&words, sandbox->capabilities, false);
 	add_root(&words, sandbox);
 	add_system(&words, sandbox);
 	add_interface(&words, sandbox);
 	add_environment(&environment, sandbox);
-	if (environment.failed)
-		return err_oom(err);
-	options.env = (const char *const *)environment.all;
+	r = words_list(&environment, &env, err);
+	if (r < 0)
+		return r;
+	options.env = env;
 	return sandbox_wait(&words, &options, ret_status, err);
 }

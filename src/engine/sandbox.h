@@ -56,11 +56,11 @@ int sandbox_run(const struct sandbox *sandbox, int *ret_status, struct cop_error
  */
 const char *sandbox_describe(void);
 
-/* Words of a command line, in sandbox-args.c; sandbox-command.c builds on them too. */
+/* Words of a command line or an environment, in sandbox-args.c; sandbox-command.c builds
+ * on them too.  Each ends with a NUL in @text. */
 struct words {
-	char **all;
+	struct buf text;
 	size_t n;
-	bool failed;
 };
 
 void words_done(struct words *words);
@@ -69,6 +69,10 @@ void words_done(struct words *words);
 /* words_add() - copies up to the NULL at the end; failures are noted in @words */
 void words_add(struct words *words, ...) __attribute__((sentinel));
 void words_printf(struct words *words, const char *format, ...) printf_like(2, 3);
+
+/* words_list() - NULL-terminated, pointing into @words: good until the next word is
+ * added; freed by the caller */
+int words_list(const struct words *words, const char ***ret_list, struct cop_error *err);
 
 /* sandbox_add_privileges() - namespaces, user, and capabilities: the list and @more, as
  * far as we own them */
@@ -82,5 +86,5 @@ struct process_options;
 
 /* sandbox_wait() - run the words, which must begin with "bwrap", and find out whether the
  * program inside ran at all; fds, environment and output as @options says */
-int sandbox_wait(struct words *words, struct process_options *options, int *ret_status,
-		 struct cop_error *err);
+int sandbox_wait(const struct words *words, struct process_options *options,
+		 int *ret_status, struct cop_error *err);

@@ -130,8 +130,10 @@ static int accept_one(struct server *server, struct cop_error *err)
 static void hang_up(struct server *server, int fd)
 {
 	for (size_t i = 0; i < CONNECTIONS_MAX; i++)
-		if (server->connections[i] == fd)
-			closep(&server->connections[i]), server->connections[i] = -EBADF;
+		if (server->connections[i] == fd) {
+			closep(&server->connections[i]);
+			server->connections[i] = -EBADF;
+		}
 }
 
 static int serve(struct server *server, int fd, struct cop_error *err)

@@ -98,17 +98,17 @@ static int check_part(struct modules *modules, enum module_class class,
 	struct cop_error reason = {};
 	int r;
 
-	if (!path)
+	if (!owned_path)
 		return err_oom(err);
 	/* The format's schema has said so already. */
 	if (!json_is_text(type))
 		return 0;
 	r = modules_get(modules, class, json_string_value(type), &module, &reason);
 	if (r == -ENOENT || r == -EINVAL)
-		return schema_errors_add(errors, path, reason.message, err);
+		return schema_errors_add(errors, owned_path, reason.message, err);
 	if (r < 0)
 		return err_copy(err, &reason);
-	r = schema_validate(module->schema, part, path, errors, err);
+	r = schema_validate(module->schema, part, owned_path, errors, err);
 	return r < 0 ? r : 0;
 }
 

@@ -118,9 +118,9 @@ void fixture_needs_sandbox(void)
 		"--unshare-net", "--dev",     "/dev", "true", NULL};
 	struct cop_error err = {};
 
-	if (geteuid() == 0 && process_check(argv, NULL, NULL, &err) == 0)
+	if (process_check(argv, NULL, NULL, &err) == 0)
 		return;
-	print_message("skipped: needs root and a working bubblewrap: %s\n", err.message);
+	print_message("skipped: needs a working bubblewrap: %s\n", err.message);
 	skip();
 }
 

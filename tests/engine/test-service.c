@@ -121,7 +121,7 @@ static int call(struct world *world, const char *method, json_t *arguments,
 		json_t **ret_reply, struct cop_error *err)
 {
 	auto_json *owned = arguments;
-	int r = service_request(world->service, method, arguments, err);
+	int r = service_request(world->service, method, owned, err);
 
 	if (r == 0)
 		r = services_wait(&world->service, 1, NULL, 0, err);
