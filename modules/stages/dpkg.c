@@ -30,6 +30,7 @@ struct watch {
 	struct buf words;	/* since the last package began */
 	char failed[LINE_MAX_]; /* package or archive, empty while all is well */
 	char failed_words[WORDS_MAX + 1];
+	char reason[LINE_MAX_]; /* what dpkg says of it, in the line after */
 };
 
 static bool begins_package(const char *line)
@@ -89,10 +90,10 @@ static void take_line(struct watch *watch)
 {
 	watch->line[watch->line_size] = '\0';
 	watch->line_size = 0;
+	if (watch->failed[0] && !watch->reason[0])
+		(void)strcpy(watch->reason, watch->line + strspn(watch->line, " "));
 	if (!watch->failed[0] && failed_package(watch->line, watch->failed)) {
 		keep_words(watch);
-		/* What dpkg itself says about it comes in the next line. */
-		buf_truncate(&watch->words, 0);
 		return;
 	}
 	if (begins_package(watch->line)) {
@@ -125,16 +126,17 @@ static void watch_output(void *data, const char *bytes, size_t size)
 static int tell_failure(struct kit *kit, struct watch *watch, int status)
 {
 	char how[64], line[512];
-	const char *last;
 
 	if (watch->line_size)
 		take_line(watch);
-	last = process_last_line(buf_text(&watch->words), line, sizeof(line));
-	(void)process_describe(status, how, sizeof(how));
 	if (!watch->failed[0])
-		return err_set(kit->err, -ECHILD, "dpkg in the tree: %s: %s", how, last);
+		return err_set(
+			kit->err, -ECHILD, "dpkg in the tree: %s: %s",
+			process_describe(status, how, sizeof(how)),
+			process_last_line(buf_text(&watch->words), line, sizeof(line)));
 	return err_set(kit->err, -ECHILD, "package '%s' failed: %s%s%s", watch->failed,
-		       watch->failed_words, watch->failed_words[0] ? "; " : "", last);
+		       watch->failed_words, watch->failed_words[0] ? "; " : "",
+		       watch->reason);
 }
 
 static int run_watched(struct kit *kit, const char *const *arguments,

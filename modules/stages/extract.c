@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/fs.h"
 #include "base/map.h"
 #include "base/work.h"
@@ -24,56 +25,58 @@ struct wanted_dir {
 	} inode; /* set when it is applied: two paths may lead to one directory */
 };
 
+struct dirs {
+	struct arena *paths;
+	struct wanted_dir *all;
+	size_t n, capacity;
+};
+
 struct package {
 	const char *deb_path;
-	struct wanted_dir *dirs;
-	size_t n_dirs, capacity;
+	struct dirs dirs;
 };
 
 /* What one thread works with while it lays out one package. */
 struct layout {
 	int tree_fd;
-	struct package *package;
 	struct deb *deb;
+	struct dirs dirs;
 	int parent_fd; /* the directory of the last entry, and its path */
 	char *parent;
 	struct cop_error *err;
 };
 
-static void package_done(struct package *package)
+static void dirs_done(struct dirs *dirs)
 {
-	for (size_t i = 0; i < package->n_dirs; i++)
-		free(package->dirs[i].path);
-	free(package->dirs);
+	free(dirs->all);
+	(void)arena_free(dirs->paths);
+	*dirs = (struct dirs){};
 }
 
 static int keep_dir(struct layout *layout, struct archive_entry *entry, const char *path)
 {
-	struct package *package = layout->package;
+	struct dirs *dirs = &layout->dirs;
 	struct wanted_dir *dir;
 
-	if (package->n_dirs == package->capacity) {
-		size_t capacity = package->capacity ? package->capacity * 2 : 64;
-		struct wanted_dir *dirs =
-			reallocarray(package->dirs, capacity, sizeof(*dirs));
+	if (dirs->n == dirs->capacity) {
+		size_t capacity = dirs->capacity ? dirs->capacity * 2 : 64;
+		struct wanted_dir *all = reallocarray(dirs->all, capacity, sizeof(*all));
 
-		if (!dirs)
+		if (!all)
 			return err_oom(layout->err);
-		package->dirs = dirs;
-		package->capacity = capacity;
+		dirs->all = all;
+		dirs->capacity = capacity;
 	}
-	dir = &package->dirs[package->n_dirs];
+	dir = &dirs->all[dirs->n];
 	*dir = (struct wanted_dir){
-		.path = strdup(path),
 		.mtime = {.tv_sec = archive_entry_mtime(entry)},
 		.mode = archive_entry_mode(entry) & 07777,
 		.uid = (uid_t)archive_entry_uid(entry),
 		.gid = (gid_t)archive_entry_gid(entry),
 	};
-	if (!dir->path)
-		return err_oom(layout->err);
-	package->n_dirs++;
-	return 0;
+	dirs->n++;
+	dir->path = arena_memdup(dirs->paths, path, strlen(path));
+	return dir->path ? 0 : err_oom(layout->err);
 }
 
 /* The directory of @path, kept open while entries follow that lie in the same one. */
@@ -266,26 +269,36 @@ static int lay_entries(struct layout *layout)
 	return r;
 }
 
+static void layout_done(struct layout *layout)
+{
+	closep(&layout->parent_fd);
+	free(layout->parent);
+	layout->deb = deb_free(layout->deb);
+	dirs_done(&layout->dirs);
+}
+
 static int lay_package(void *data, void *item, struct cop_error *err)
 {
 	const int *tree_fd = data;
 	struct package *package = item;
-	auto_ptr(deb) deb = NULL;
-	struct layout layout = {
+	cleanup_with(layout_done) struct layout layout = {
 		.tree_fd = *tree_fd,
-		.package = package,
 		.parent_fd = -EBADF,
 		.err = err,
 	};
-	int r = deb_open(package->deb_path, &deb, err);
+	int r;
 
+	layout.dirs.paths = arena_new();
+	if (!layout.dirs.paths)
+		return err_oom(err);
+	r = deb_open(package->deb_path, &layout.deb, err);
 	if (r < 0)
 		return r;
-	layout.deb = deb;
 	r = lay_entries(&layout);
-	closep(&layout.parent_fd);
-	free(layout.parent);
-	return r < 0 ? err_prefix(err, r, "extract '%s'", package->deb_path) : 0;
+	if (r < 0)
+		return err_prefix(err, r, "extract '%s'", package->deb_path);
+	package->dirs = TAKE(layout.dirs, ((struct dirs){}));
+	return 0;
 }
 
 static int apply_dir(int tree_fd, struct wanted_dir *dir, struct map *done,
@@ -323,8 +336,8 @@ static int apply_dirs(int tree_fd, struct package *packages, size_t n,
 	if (!done)
 		return err_oom(err);
 	for (size_t i = 0; i < n; i++)
-		for (size_t k = 0; k < packages[i].n_dirs; k++) {
-			int r = apply_dir(tree_fd, &packages[i].dirs[k], done, err);
+		for (size_t k = 0; k < packages[i].dirs.n; k++) {
+			int r = apply_dir(tree_fd, &packages[i].dirs.all[k], done, err);
 
 			if (r < 0)
 				return r;
@@ -364,7 +377,7 @@ int extract_packages(int tree_fd, const char *const *paths, size_t n, size_t fir
 		packages[i].deb_path = paths[i];
 	r = lay_all(tree_fd, packages, n, first, err);
 	for (size_t i = 0; i < n; i++)
-		package_done(&packages[i]);
+		dirs_done(&packages[i].dirs);
 	return r;
 }
 

@@ -175,7 +175,7 @@ static int copy_children(struct copy *copy, int from, int to, const char *path)
 	char **names = NULL;
 	int r = child ? fs_list(from, &names, NULL, copy->err) : err_oom(copy->err);
 
-	for (char **name = names; r == 0 && *name; name++) {
+	for (char **name = names; r == 0 && name && *name; name++) {
 		const struct step step = {from, *name, to, *name, child};
 		int n = snprintf(child, PATH_MAX, "%s%s%s", path, *path ? "/" : "",
 				 *name);

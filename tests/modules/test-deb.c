@@ -39,9 +39,10 @@ static void a_field_is_not_found_in_another_ones_value(void **state)
 
 static void what_is_no_package_is_refused(void **state)
 {
-	static const char *const bad[] = {"", "!<arch>\n", "not an archive at all",
-					  "!<arch>\ndebian-binary   0           0     0  "
-					  "   100644  4         `\n2.0\n"};
+	static const char *const bad[] = {
+		"", "!<arch>\n", "not an archive at all",
+		("!<arch>\ndebian-binary   0           0     0  "
+		 "   100644  4         `\n2.0\n")};
 	struct world *world = *state;
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
