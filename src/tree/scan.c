@@ -505,6 +505,7 @@ static int scan_index(struct scan *scan, int index_fd,
 
 	scan->options = options;
 	scan->xattrs.options = options;
+	buf_truncate(&scan->path, 0);
 	lock_tree(scan);
 	index = arena_alloc(scan->tree->arena, sizeof(*index));
 	unlock_tree(scan);
