@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define cleanup_with(fn)  __attribute__((cleanup(fn)))
@@ -19,9 +20,14 @@
 #define printf_like(a, b) __attribute__((format(printf, a, b)))
 #define maybe_unused	  __attribute__((unused))
 
-static inline void freep(void *p)
+/* Any pointer to a pointer comes here: reading it as a void * would break the rules of
+ * aliasing, and the optimiser uses them. */
+static inline void freep(const void *p)
 {
-	free(*(void **)p);
+	void *memory;
+
+	memcpy(&memory, p, sizeof(memory));
+	free(memory);
 }
 
 static inline void closep(const int *fd)
