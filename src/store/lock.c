@@ -62,13 +62,19 @@ static int lock_open(struct cop_store *store, struct store_lock **ret_lock,
 {
 	auto_lock *lock = calloc(1, sizeof(*lock));
 
-	if (!lock)
-		return err_oom(err);
+	if (!lock) {
+		(void)err_oom(err);
+		return -ENOMEM;
+	}
 	lock->fd =
 		openat(store->fd, "lock",
 		       (store->read_only ? O_RDONLY : O_RDWR) | O_NOFOLLOW | O_CLOEXEC);
-	if (lock->fd < 0)
-		return err_errno(err, "open the lock of store '%s'", store->path);
+	if (lock->fd < 0) {
+		int r = errno > 0 ? -errno : -EIO;
+
+		(void)err_code(err, r, "open the lock of store '%s'", store->path);
+		return r;
+	}
 	*ret_lock = TAKE_PTR(lock);
 	return 0;
 }

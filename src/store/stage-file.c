@@ -77,7 +77,8 @@ static int claim(struct staging *staging, const struct cop_digest *digest, uint6
 			*ret_file = file;
 			r = 1;
 		} else {
-			r = err_oom(err);
+			(void)err_oom(err);
+			r = -ENOMEM;
 		}
 	}
 	(void)pthread_mutex_unlock(&staging->mutex);

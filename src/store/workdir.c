@@ -45,6 +45,16 @@ static bool affix_is_valid(const char *affix)
 	return !affix || (strlen(affix) <= AFFIX_MAX && !strchr(affix, '/'));
 }
 
+static int check_affixes(const char *prefix, const char *suffix, struct cop_error *err)
+{
+	if (affix_is_valid(prefix) && affix_is_valid(suffix) &&
+	    !(prefix && *prefix == '.'))
+		return 0;
+	return err_set(err, -EINVAL,
+		       "make a work directory: '%s' and '%s' cannot be parts of its name",
+		       prefix ? prefix : "", suffix ? suffix : "");
+}
+
 static int make_name(struct workdir *workdir, const char *prefix, const char *suffix,
 		     struct cop_error *err)
 {
@@ -87,37 +97,44 @@ static int make_directory(struct workdir *workdir, const char *prefix, const cha
 	return 0;
 }
 
+static int make_locked(struct workdir *workdir, const char *prefix, const char *suffix,
+		       struct cop_error *err)
+{
+	auto_lock *lock = NULL;
+	int r;
+
+	r = lock_tmp(workdir->store, STORE_LOCK_SHARED, &lock, err);
+	if (r == 0)
+		r = make_directory(workdir, prefix, suffix, err);
+	if (r == 0 &&
+	    asprintf(&workdir->path, "%s/%s", workdir->store->path, workdir->name) < 0) {
+		workdir->path = NULL;
+		r = err_oom(err);
+	}
+	return r;
+}
+
 int workdir_new(struct cop_store *store, const char *prefix, const char *suffix,
 		struct workdir **ret_workdir, struct cop_error *err)
 {
 	auto_ptr(workdir) workdir = NULL;
-	auto_lock *lock = NULL;
 	int r;
 
 	r = store_check_writable(store, err);
+	if (r == 0)
+		r = check_affixes(prefix, suffix, err);
 	if (r < 0)
 		return r;
-	if (!affix_is_valid(prefix) || !affix_is_valid(suffix) ||
-	    (prefix && *prefix == '.'))
-		return err_set(err, -EINVAL,
-			       "make a work directory: '%s' and '%s' cannot be parts of "
-			       "its name",
-			       prefix ? prefix : "", suffix ? suffix : "");
 	workdir = calloc(1, sizeof(*workdir));
-	if (!workdir)
-		return err_oom(err);
+	if (!workdir) {
+		(void)err_oom(err);
+		return -ENOMEM;
+	}
 	workdir->store = store;
 	workdir->fd = -EBADF;
-	r = lock_tmp(store, STORE_LOCK_SHARED, &lock, err);
+	r = make_locked(workdir, prefix, suffix, err);
 	if (r < 0)
 		return r;
-	r = make_directory(workdir, prefix, suffix, err);
-	if (r < 0)
-		return r;
-	if (asprintf(&workdir->path, "%s/%s", store->path, workdir->name) < 0) {
-		workdir->path = NULL;
-		return err_oom(err);
-	}
 	*ret_workdir = TAKE_PTR(workdir);
 	return 0;
 }

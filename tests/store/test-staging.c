@@ -340,6 +340,37 @@ static void a_file_that_keeps_changing_is_an_error_that_names_it(void **state)
 	}
 }
 
+/* The scan gives up while files are still being read: nobody may write into its tree. */
+static void a_scan_that_fails_waits_for_its_files(void **state)
+{
+	struct scratch *scratch = *state;
+	size_t size = (size_t)(2 * MIB);
+	char *data = malloc(size), path[64];
+	struct cop_error err = {};
+	int fd, next;
+
+	for (size_t i = 0; i < size; i++)
+		data[i] = (char)(i * 13 + i / 977);
+	for (int i = 0; i < 40; i++) {
+		(void)snprintf(path, sizeof(path), "tree/%d", i);
+		data[i] = (char)(data[i] + 1);
+		scratch_write(scratch, path, data, size);
+	}
+	free(data);
+	/* more directories than a tree may be deep */
+	fd = openat(scratch->fd, "tree", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (int i = 0; i < TREE_DEPTH_MAX + 2; i++) {
+		assert_int_equal(mkdirat(fd, "z", 0755), 0);
+		next = openat(fd, "z", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		(void)close(fd);
+		fd = next;
+	}
+	(void)close(fd);
+	assert_fails(scratch_commit(scratch, "tree", "a", NULL, NULL, &err), -ERANGE,
+		     &err);
+	assert_int_equal(scratch_count(scratch, "store/tmp"), 0);
+}
+
 static void a_failed_commit_leaves_nothing(void **state)
 {
 	struct scratch *scratch = *state;
@@ -372,6 +403,7 @@ int main(void)
 		TEST(a_file_that_became_empty_is_empty),
 		TEST(attributes_that_change_are_taken_anew),
 		TEST(a_file_that_keeps_changing_is_an_error_that_names_it),
+		TEST(a_scan_that_fails_waits_for_its_files),
 		TEST(a_failed_commit_leaves_nothing),
 	};
 
