@@ -100,10 +100,16 @@ static int list_moves(struct commit *commit, struct cop_error *err)
 		return err_oom(err);
 	while (map_next(staging->files, &position, NULL, NULL, &value)) {
 		const struct staged_file *file = value;
+		struct move move = {.digest = file->digest, .size = file->size};
 
-		if (file->state == STAGED_NEW)
-			moves->list[moves->n++] =
-				(struct move){.digest = file->digest, .size = file->size};
+		if (file->state != STAGED_NEW)
+			continue;
+		if (file->path) {
+			move.path = strdup(file->path);
+			if (!move.path)
+				return err_oom(err);
+		}
+		moves->list[moves->n++] = move;
 	}
 	if (moves->n > 0)
 		qsort(moves->list, moves->n, sizeof(*moves->list), compare_moves);
@@ -168,8 +174,8 @@ static int write_meta(const struct commit *commit, struct cop_error *err)
 /* An earlier try may have left these. */
 static void clear_workdir(const struct commit *commit)
 {
-	static const char *const names[] = {"image", "list", "meta.json", "moves",
-					    "moves.new"};
+	static const char *const names[] = {"moves", "moves.new", "image", "list",
+					    "meta.json"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		(void)unlinkat(commit->workdir_fd, names[i], 0);
@@ -361,8 +367,56 @@ static int run(struct commit *commit, struct cop_error *err)
 			return r;
 		commit_step(COMMIT_REF_SET);
 	}
+	if (!request->keep_moves)
+		clear_workdir(commit);
+	return 0;
+}
+
+/* Nothing to write but the ref.  The barrier is for whoever published the object and may
+ * have died before his own. */
+static int run_known(struct commit *commit, struct cop_error *err)
+{
+	const struct commit_request *request = commit->request;
+	auto_lock *lock = NULL;
+	char hex[COP_DIGEST_HEX + 1];
+	int r;
+
+	clear_workdir(commit);
+	r = write_meta(commit, err);
+	if (r == 0)
+		r = store_lock_take(commit->store, STORE_LOCK_SHARED, &lock, err);
+	if (r == 0)
+		r = object_exists(commit->store, &commit->moves.object, err);
+	if (r == 0)
+		return err_set(err, -EAGAIN, "object '%s' is missing or damaged",
+			       cop_digest_to_hex(&commit->moves.object, hex));
+	if (r > 0)
+		r = workdir_register(request->workdir, &commit->moves.object, err);
+	if (r < 0)
+		return r;
+	commit_step(COMMIT_PUBLISHED);
+	r = barrier(commit, err);
+	if (r < 0)
+		return r;
+	commit_step(COMMIT_BARRIER);
+	if (request->name) {
+		r = ref_put(commit->store, lock, request->class, request->name,
+			    &commit->moves.object, commit->workdir_fd, "meta.json", err);
+		if (r < 0)
+			return r;
+		commit_step(COMMIT_REF_SET);
+	}
 	clear_workdir(commit);
 	return 0;
+}
+
+static int run_new(struct commit *commit, struct cop_error *err)
+{
+	int r = encode(commit, err);
+
+	if (r == 0)
+		r = list_moves(commit, err);
+	return r < 0 ? r : run(commit, err);
 }
 
 int store_commit(struct cop_store *store, const struct commit_request *request,
@@ -378,11 +432,12 @@ int store_commit(struct cop_store *store, const struct commit_request *request,
 	r = check_request(&commit, err);
 	if (r < 0)
 		return r;
-	r = encode(&commit, err);
-	if (r == 0)
-		r = list_moves(&commit, err);
-	if (r == 0)
-		r = run(&commit, err);
+	if (request->tree) {
+		r = run_new(&commit, err);
+	} else {
+		commit.moves.object = *request->object;
+		r = run_known(&commit, err);
+	}
 	if (r < 0)
 		return err_prefix(err, r, "commit to store '%s'", store->path);
 	*ret_digest = commit.moves.object;

@@ -37,6 +37,24 @@ DEFINE_AUTO_PTR(staging)
 const struct tree_scan_options *staging_scan_options(struct staging *staging);
 
 /*
+ * struct staging_place - a directory below the work directory whose files are not copied
+ *			  but hashed where they are and moved when they are published
+ * @below: its path there; borrowed
+ * @options: hand the files of a scan of it to @staging; see staging_scan_options()
+ *
+ * The files must not change any more: nothing is looked at twice.  Until the first
+ * barrier of a commit is passed they stay as they are; from then on they belong to the
+ * pool, without owner, mode and xattrs of their own.
+ */
+struct staging_place {
+	struct staging *staging;
+	const char *below;
+	struct tree_scan_options options;
+};
+void staging_place_init(struct staging_place *place, struct staging *staging,
+			const char *below);
+
+/*
  * staging_add() - give @node (of @tree) its content from @fd, which is consumed
  * @st:   of the file when the caller looked; it is an error (-ESTALE, named) when the
  * file changes while it is read; one change before is taken over into @node
@@ -50,6 +68,10 @@ int staging_add(struct staging *staging, struct tree *tree, struct tree_node *no
 /* staging_finish() - wait for everything added; the first error */
 int staging_finish(struct staging *staging, struct cop_error *err);
 
+/* staging_is_lost() - a sync failed: what was written before it may not be on disk, and
+ * the kernel says so only once */
+bool staging_is_lost(const struct staging *staging);
+
 struct staging_totals {
 	uint64_t n_files, n_bytes;	   /* read */
 	uint64_t n_new_files, n_new_bytes; /* that the pool lacked */
@@ -58,21 +80,26 @@ void staging_totals(const struct staging *staging, struct staging_totals *ret);
 
 /*
  * struct commit_request
- * @tree:    canonical; every digest is in the pool or in @staging
+ * @tree:    canonical; every digest is in the pool or in @staging; NULL: @object is meant
+ * @object:  without a tree: it is in the store and in use by a work directory of ours
  * @workdir: of this commit
  * @staging: finished; NULL: nothing new
  * @class, @name: the ref to set at the end; NULL: none
  * @meta:    of the ref; borrowed, may be NULL
  * @progress: may be NULL
+ * @keep_moves: leave tmp/ID/moves for store_commit_settled(), as the caller has to let go
+ *	     of what was moved first
  */
 struct commit_request {
 	const struct tree *tree;
+	const struct cop_digest *object;
 	struct workdir *workdir;
 	struct staging *staging;
 	enum ref_class class;
 	const char *name;
 	const json_t *meta;
 	const struct cop_progress *progress;
+	bool keep_moves;
 };
 
 /*
@@ -135,8 +162,16 @@ void store_set_step_hook(void (*hook)(void *data, enum commit_step step), void *
  *
  * Only when tmp/ID/moves exists, which means that the first barrier was passed.  Files
  * and image are published and synced; a stage ref is set if there is none; names are not,
- * as somebody may have given them a newer meaning.  Return: 1 and the digest when
+ * as somebody may have given them a newer meaning.  To be followed by
+ * store_commit_settled(); until then it can be repeated.  Return: 1 and the digest when
  * something was finished; 0 when there was nothing to finish; a negative errno.
  */
 int store_resume_commit(struct cop_store *store, int workdir_fd,
 			struct cop_digest *ret_digest, struct cop_error *err);
+
+/* store_commit_is_open() - there is something for store_resume_commit() to finish */
+bool store_commit_is_open(int workdir_fd);
+
+/* store_commit_settled() - nobody looks for the published files in the work directory any
+ * more: forget the list of them */
+int store_commit_settled(int workdir_fd, struct cop_error *err);

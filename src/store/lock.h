@@ -4,7 +4,10 @@
  * the fd or the process; nothing is ever left to clear.
  *
  * Held shared only to resolve and register, and to publish; never while a stage runs, a
- * view is open, a person is asked or a network is read.
+ * view is open, a person is asked or a network is read.  A thread that holds it must not
+ * take it again, nor call what takes it (object_get(), ref_set(), ref_remove(),
+ * store_commit(), store_log_write(), cop_store_open()): behind somebody who waits for the
+ * store alone, that never ends.
  */
 #pragma once
 

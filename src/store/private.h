@@ -138,6 +138,7 @@ struct staged_file {
 	struct cop_digest digest;
 	uint64_t size;
 	enum staged_state state;
+	const char *path; /* below the work directory, where it is not kept in files/ */
 };
 
 struct stage_context;
@@ -175,6 +176,8 @@ struct stage_item {
 	struct tree_node *node;
 	int fd;
 	struct stat st;
+	bool is_frozen;	   /* must not have changed */
+	const char *below; /* NULL: to be copied; else see struct staging_place */
 	char path[];
 };
 
@@ -207,6 +210,18 @@ int moves_write(const struct moves *moves, int workdir_fd, const char *name,
 int moves_read(int workdir_fd, struct moves *moves, struct cop_error *err);
 #define MOVE_PATH_SIZE 8192
 const char *move_path(const struct move *move, char text[STORE_PATH_SIZE]);
+
+/* ---- normalise.c */
+
+/* normalise() - what is about to enter the pool gets owner, mode and xattrs of a pool
+ * file: no capability, ACL or set-id bit is left in the pool */
+int normalise(int dir_fd, const char *path, struct cop_error *err);
+
+/* ---- mounted.c */
+
+/* workdir_unmount() - unmount what a view has mounted in a work directory whose owner is
+ * gone.  False: it is in use somewhere, or we cannot tell: nothing may be removed. */
+bool workdir_unmount(int workdir_fd);
 
 /* ---- publish.c */
 

@@ -106,8 +106,13 @@ static int move_files(const struct publication *publication, struct cop_error *e
 			     k < moves->n && same_shard(move, &moves->list[k]); k++)
 				moves->list[k].done = true;
 		if (!move->done) {
-			r = enter(publication, move_path(move, from),
-				  pool_path(&move->digest, to), move->size, false, err);
+			r = 0;
+			if (move->path)
+				r = normalise(publication->workdir_fd, move->path, err);
+			if (r == 0)
+				r = enter(publication, move_path(move, from),
+					  pool_path(&move->digest, to), move->size, false,
+					  err);
 			if (r < 0)
 				return r;
 			move->done = true;

@@ -122,9 +122,19 @@ static int finish(struct cop_store *store, int workdir_fd, struct moves *moves,
 		r = fs_sync_filesystem(workdir_fd, err);
 	if (r == 0)
 		r = set_stage(store, lock, workdir_fd, moves, err);
-	if (r == 0 && unlinkat(workdir_fd, "moves", 0) < 0)
-		r = err_errno(err, "remove 'moves'");
 	return r;
+}
+
+bool store_commit_is_open(int workdir_fd)
+{
+	return faccessat(workdir_fd, "moves", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+int store_commit_settled(int workdir_fd, struct cop_error *err)
+{
+	if (unlinkat(workdir_fd, "moves", 0) < 0 && errno != ENOENT)
+		return err_errno(err, "remove 'moves'");
+	return 0;
 }
 
 int store_resume_commit(struct cop_store *store, int workdir_fd,

@@ -207,6 +207,37 @@ static int keep_buffer(struct staging *staging, struct stage_context *context,
 	return 0;
 }
 
+/* Left where it is until it is published. */
+static int keep_in_place(struct staging *staging, const struct stage_item *item,
+			 const struct cop_digest *digest, struct cop_error *err)
+{
+	size_t below_size = strlen(item->below), path_size = strlen(item->path) + 1;
+	struct staged_file *file = NULL;
+	char *path;
+	int r = claim(staging, digest, (uint64_t)item->st.st_size, &file, err);
+
+	if (r <= 0)
+		return r;
+	r = pool_state(staging->store, digest, (uint64_t)item->st.st_size, err);
+	if (r < 0)
+		return r;
+	if (r > 0) {
+		set_state(staging, file, STAGED_IN_POOL);
+		return 0;
+	}
+	(void)pthread_mutex_lock(&staging->mutex);
+	path = arena_alloc(staging->arena, below_size + 1 + path_size);
+	(void)pthread_mutex_unlock(&staging->mutex);
+	if (!path)
+		return err_oom(err);
+	memcpy(path, item->below, below_size);
+	path[below_size] = '/';
+	memcpy(path + below_size + 1, item->path, path_size);
+	file->path = path;
+	set_state(staging, file, STAGED_NEW);
+	return 0;
+}
+
 static int give_digest(struct staging *staging, const struct stage_item *item,
 		       const struct cop_digest *digest, struct cop_error *err)
 {
@@ -256,7 +287,8 @@ static int stage_small(struct staging *staging, struct stage_context *context,
 	if (r == 0)
 		r = verity_end(context->verity, &digest, err);
 	if (r == 0 && staging->workdir)
-		r = keep_buffer(staging, context, item, &digest, err);
+		r = item->below ? keep_in_place(staging, item, &digest, err)
+				: keep_buffer(staging, context, item, &digest, err);
 	return r < 0 ? r : give_digest(staging, item, &digest, err);
 }
 
@@ -451,10 +483,12 @@ static int stage_large(struct staging *staging, struct stage_context *context,
 	struct cop_digest digest;
 	int r;
 
-	if (staging->workdir)
+	if (staging->workdir && !item->below)
 		r = keep_large(staging, context, item, &digest, err);
 	else
 		r = hash_first(staging, item, &digest, err);
+	if (r == 0 && item->below)
+		r = keep_in_place(staging, item, &digest, err);
 	if (r == CONTENT_KNOWN)
 		r = 0;
 	return r != 0 ? r : give_digest(staging, item, &digest, err);
@@ -504,7 +538,9 @@ static int take_fresh(struct staging *staging, struct stage_item *item,
 int stage_file(struct staging *staging, struct stage_context *context,
 	       struct stage_item *item, struct cop_error *err)
 {
-	for (int attempt = 0; attempt < 2; attempt++) {
+	int n_attempts = item->is_frozen ? 1 : 2;
+
+	for (int attempt = 0; attempt < n_attempts; attempt++) {
 		int r = 0;
 
 		if (attempt > 0)

@@ -5,6 +5,7 @@
  * remembered per distinct content is its digest, size and state.
  */
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <time.h>
 
@@ -233,11 +234,12 @@ const struct tree_scan_options *staging_scan_options(struct staging *staging)
 	return &staging->scan_options;
 }
 
-int staging_add(struct staging *staging, struct tree *tree, struct tree_node *node,
-		int fd, const struct stat *st, const char *path, struct cop_error *err)
+static int add(struct staging *staging, const struct staging_place *place,
+	       struct tree *tree, struct tree_node *node, int fd, const struct stat *st,
+	       const char *path, struct cop_error *err)
 {
 	size_t path_size = strlen(path) + 1;
-	struct stage_item *item = malloc(sizeof(*item) + path_size);
+	struct stage_item *item = calloc(1, sizeof(*item) + path_size);
 
 	if (!item) {
 		closep(&fd);
@@ -248,8 +250,60 @@ int staging_add(struct staging *staging, struct tree *tree, struct tree_node *no
 	item->fd = fd;
 	item->st = *st;
 	memcpy(item->path, path, path_size);
+	item->is_frozen = place != NULL;
+	/* What no single call can reach is copied. */
+	if (place && strlen(place->below) + path_size < PATH_MAX)
+		item->below = place->below;
 	/* The first failure is the one to tell. */
 	return work_add(staging->work, item) < 0 ? staging_finish(staging, err) : 0;
+}
+
+int staging_add(struct staging *staging, struct tree *tree, struct tree_node *node,
+		int fd, const struct stat *st, const char *path, struct cop_error *err)
+{
+	return add(staging, NULL, tree, node, fd, st, path, err);
+}
+
+static int take_in_place(void *data, struct tree *tree, struct tree_node *node, int fd,
+			 const struct stat *st, const char *path, struct cop_error *err)
+{
+	const struct staging_place *place = data;
+
+	return add(place->staging, place, tree, node, fd, st, path, err);
+}
+
+static void lock_place(void *data)
+{
+	lock_tree(((struct staging_place *)data)->staging);
+}
+
+static void unlock_place(void *data)
+{
+	unlock_tree(((struct staging_place *)data)->staging);
+}
+
+static void settle_place(void *data)
+{
+	settle_tree(((struct staging_place *)data)->staging);
+}
+
+void staging_place_init(struct staging_place *place, struct staging *staging,
+			const char *below)
+{
+	*place = (struct staging_place){
+		.staging = staging,
+		.below = below,
+		.options = {.content = take_in_place,
+			    .lock = lock_place,
+			    .unlock = unlock_place,
+			    .settle = settle_place,
+			    .data = place},
+	};
+}
+
+bool staging_is_lost(const struct staging *staging)
+{
+	return staging->lost;
 }
 
 int staging_finish(struct staging *staging, struct cop_error *err)

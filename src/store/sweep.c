@@ -5,7 +5,8 @@
  *
  * A commit that had passed its first barrier is finished first; that decides whether its
  * directory may go.  A swept directory is renamed aside, then unlinked; nothing in it is
- * followed or changed, as its inodes may be shared with the pool.
+ * followed or changed, as its inodes may be shared with the pool.  A directory with a view
+ * that some process left behind still uses stays until that process is gone.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -71,7 +72,7 @@ static void sweep_workdir(struct cop_store *store, int tmp_fd, const char *name)
 	struct cop_digest digest;
 	struct cop_error err = {};
 
-	if (fd < 0)
+	if (fd < 0 || !workdir_unmount(fd))
 		return;
 	if (!text_starts_with(name, GONE)) {
 		int r = store_resume_commit(store, fd, &digest, &err);

@@ -30,7 +30,7 @@ struct workdir *workdir_free(struct workdir *workdir)
 		return NULL;
 	/* The lock is held until all is gone.  Root needs no force, and must not change
 	 * the mode of an inode that the pool may share. */
-	if (workdir->fd >= 0)
+	if (workdir->fd >= 0 && workdir_unmount(workdir->fd))
 		(void)fs_remove_all(workdir->store->fd, workdir->name, geteuid() != 0,
 				    NULL);
 	closep(&workdir->fd);

@@ -31,6 +31,7 @@
 #define N_FILES		   120
 #define MOUNT_NOT_POSSIBLE 1
 
+static char directory[] = "/tmp/coppice-power-XXXXXX";
 static char image[128], mnt[128], store_path[160];
 static atomic_uint *n_journal; /* shared: how often the journal was forced */
 
@@ -62,6 +63,13 @@ static void printf_like(1, 2) die(const char *format, ...)
 	va_end(ap);
 	(void)fputc('\n', stderr);
 	exit(1);
+}
+
+static void clean_up(void)
+{
+	if (*mnt)
+		(void)umount2(mnt, MNT_DETACH);
+	(void)fs_remove_all(AT_FDCWD, directory, false, NULL);
 }
 
 static void check(int r, const struct cop_error *err)
@@ -257,7 +265,7 @@ static void try_cut(const struct cut *cut, const char *oracle, const char *old_p
 }
 
 /* Mounts of our own, which end with us. */
-static int prepare(const char *directory)
+static int prepare(void)
 {
 	struct cop_error err = {};
 
@@ -283,26 +291,24 @@ static int prepare(const char *directory)
 
 int main(int argc, char **argv)
 {
-	char directory[] = "/tmp/coppice-power-XXXXXX", old_path[64], new_path[64];
-	int result = 0;
+	char old_path[64], new_path[64];
 
 	if (argc != 2 || !mkdtemp(directory))
 		die("power-cut ORACLE");
-	if (prepare(directory) != 0) {
+	(void)atexit(clean_up);
+	if (prepare() != 0) {
 		(void)fprintf(stderr, "SKIPPED: cutting the power needs root, mkfs.ext4 "
 				      "and loop devices\n");
-		result = SKIPPED;
-	} else {
-		(void)snprintf(old_path, sizeof(old_path), "%s/old", directory);
-		(void)snprintf(new_path, sizeof(new_path), "%s/new", directory);
-		fill(old_path, 1);
-		fill(new_path, 2);
-		for (size_t i = 0; i < ARRAY_SIZE(cuts); i++) {
-			(void)printf("power cut %s\n", cuts[i].what);
-			(void)fflush(stdout);
-			try_cut(&cuts[i], argv[1], old_path, new_path);
-		}
+		return SKIPPED;
 	}
-	(void)fs_remove_all(AT_FDCWD, directory, false, NULL);
-	return result;
+	(void)snprintf(old_path, sizeof(old_path), "%s/old", directory);
+	(void)snprintf(new_path, sizeof(new_path), "%s/new", directory);
+	fill(old_path, 1);
+	fill(new_path, 2);
+	for (size_t i = 0; i < ARRAY_SIZE(cuts); i++) {
+		(void)printf("power cut %s\n", cuts[i].what);
+		(void)fflush(stdout);
+		try_cut(&cuts[i], argv[1], old_path, new_path);
+	}
+	return 0;
 }

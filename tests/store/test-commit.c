@@ -243,6 +243,43 @@ static void a_wrong_name_is_refused_before_anything_is_written(void **state)
 	assert_int_equal(scratch_count(scratch, "store/objects"), 0);
 }
 
+/* The same tree and the same name at the same time: one object, nothing torn. */
+static void two_processes_may_commit_at_once(void **state)
+{
+	struct scratch *scratch = *state;
+	struct cop_digest digest = {}, ref;
+	pid_t pids[3];
+
+	scratch_fill(scratch, "tree", 0);
+	scratch_fill(scratch, "other", 1);
+	for (int round = 0; round < 10; round++) {
+		for (int i = 0; i < 3; i++) {
+			pids[i] = fork();
+			if (pids[i] == 0) {
+				scratch->store = scratch_open(scratch, 0);
+				_exit(scratch_commit(scratch, i < 2 ? "tree" : "other",
+						     i < 2 ? "a" : "b", NULL, NULL,
+						     NULL) < 0);
+			}
+		}
+		for (int i = 0; i < 3; i++) {
+			int status = -1;
+
+			assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
+			assert_int_equal(status, 0);
+		}
+		commit_ok(scratch, "tree", NULL, &digest);
+		ref = scratch_ref(scratch, "a");
+		assert_digest_equal(&ref, &digest);
+		scratch_reopen(scratch);
+		assert_int_equal(scratch_count(scratch, "store/tmp"), 0);
+		scratch_check(scratch, false);
+		scratch->store = cop_store_close(scratch->store);
+		assert_int_equal(fs_remove_all(scratch->fd, "store", false, NULL), 0);
+		scratch->store = scratch_open(scratch, COP_STORE_CREATE);
+	}
+}
+
 /* ---- failures */
 
 static void a_full_disk_leaves_the_store_as_it_was(void **state)
@@ -516,6 +553,7 @@ int main(void)
 		TEST(the_side_list_is_sorted_and_complete),
 		TEST(a_clamped_commit_has_no_later_times),
 		TEST(a_wrong_name_is_refused_before_anything_is_written),
+		TEST(two_processes_may_commit_at_once),
 		TEST(a_full_disk_leaves_the_store_as_it_was),
 		TEST(a_file_size_limit_is_an_error_that_names_the_file),
 		TEST(an_unwritable_pool_leaves_a_staging_that_can_be_committed),
