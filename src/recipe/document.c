@@ -5,6 +5,7 @@
  */
 #include "recipe/document.h"
 
+#include <assert.h>
 #include <string.h>
 #include <yaml.h>
 
@@ -41,9 +42,10 @@ const struct node *document_root(const struct document *document)
 static int refuse(const struct reader *reader, const yaml_mark_t *mark,
 		  struct cop_error *err, const char *reason, const char *name)
 {
-	return err_set(err, -EINVAL, "%s:%zu:%zu: %s%s%s%s", reader->name, mark->line + 1,
-		       mark->column + 1, reason, name ? " '" : "", name ? name : "",
-		       name ? "'" : "");
+	(void)err_set(err, -EINVAL, "%s:%zu:%zu: %s%s%s%s", reader->name, mark->line + 1,
+		      mark->column + 1, reason, name ? " '" : "", name ? name : "",
+		      name ? "'" : "");
+	return -EINVAL;
 }
 
 /* What libyaml could not even decode has an offset instead of a place. */
@@ -125,8 +127,10 @@ static int read_scalar(struct reader *reader, const yaml_event_t *event,
 	node->plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
 	node->size = size;
 	node->text = arena_memdup(reader->arena, value, size);
-	if (!node->text)
-		return err_oom(err);
+	if (!node->text) {
+		(void)err_oom(err);
+		return -ENOMEM;
+	}
 	*ret_node = node;
 	return 0;
 }
@@ -175,6 +179,7 @@ static int read_value(struct reader *reader, struct map *keys,
 	r = read_scalar(reader, key_event, &key, err);
 	if (r < 0)
 		return r;
+	assert(key);
 	slot = map_slot(keys, key->text, key->size);
 	if (!slot)
 		return err_oom(err);

@@ -168,8 +168,9 @@ struct lines {
 static int wrong(const struct lines *lines, struct cop_error *err, const char *reason,
 		 const char *value)
 {
-	return err_set(err, -EINVAL, "%s:%u: %s%s%.128s%s", lines->name, lines->number,
-		       reason, value ? " '" : "", value ? value : "", value ? "'" : "");
+	(void)err_set(err, -EINVAL, "%s:%u: %s%s%.128s%s", lines->name, lines->number,
+		      reason, value ? " '" : "", value ? value : "", value ? "'" : "");
+	return -EINVAL;
 }
 
 /* The next line without its end, NULL at the end of the text. */
@@ -423,7 +424,11 @@ static int read_value(struct lines *lines, const char *key, const char **ret_val
 	    !line[length + 1])
 		return wrong(lines, err, "expected the line", key);
 	*ret_value = arena_text(lines->lock->arena, line + length + 1);
-	return *ret_value ? 0 : err_oom(err);
+	if (!*ret_value) {
+		(void)err_oom(err);
+		return -ENOMEM;
+	}
+	return 0;
 }
 
 static int read_answer(struct lines *lines, struct cop_error *err)
@@ -571,10 +576,11 @@ static const struct lock_package **sorted(const struct lock *lock)
 	size_t n = lock ? lock->n_packages : 0;
 	const struct lock_package **packages = calloc(n + 1, sizeof(*packages));
 
-	for (size_t i = 0; packages && i < n; i++)
+	if (!packages)
+		return NULL;
+	for (size_t i = 0; i < n; i++)
 		packages[i] = &lock->packages[i];
-	if (packages)
-		qsort(packages, n, sizeof(*packages), by_name);
+	qsort(packages, n, sizeof(*packages), by_name);
 	return packages;
 }
 

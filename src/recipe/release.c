@@ -17,8 +17,10 @@
 #include "recipe/apt.h"
 
 #define RELEASE_MAX (16 * MIB)
-#define KEYS_MAX    32
-#define METHODS	    "/usr/lib/apt/methods/"
+/* "20260912T075541Z" */
+#define DATE_SIZE 17
+#define KEYS_MAX  32
+#define METHODS	  "/usr/lib/apt/methods/"
 
 /* The first line "NAME: value" of the text; the value's end is where the line's is. */
 static char *find_line(const char *text, const char *name)
@@ -37,7 +39,7 @@ static char *find_line(const char *text, const char *name)
 }
 
 /* "Sat, 12 Sep 2026 07:55:41 UTC" -> "20260912T075541Z", without asking the locale. */
-static int convert_date(const char *text, char **ret_date)
+static int convert_date(const char *text, char converted[DATE_SIZE])
 {
 	static const char *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
 					     "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
@@ -51,12 +53,13 @@ static int convert_date(const char *text, char **ret_date)
 		month++;
 	if (month == 12 || (strcmp(zone, "UTC") != 0 && strcmp(zone, "GMT") != 0))
 		return -EINVAL;
-	if (day < 1 || day > 31 || hour > 23 || minute > 59 || second > 60 || year < 1970)
+	if (day < 1 || day > 31 || hour > 23 || minute > 59 || second > 60 ||
+	    year < 1970 || year > 9999)
 		return -EINVAL;
 	(void)snprintf(date, sizeof(date), "%04u%02u%02uT%02u%02u%02uZ", year, month + 1,
 		       day, hour, minute, second);
-	*ret_date = strdup(date);
-	return *ret_date ? 0 : -ENOMEM;
+	(void)memcpy(converted, date, DATE_SIZE);
+	return 0;
 }
 
 static int take_value(struct apt *apt, const char *text, const char *name,
@@ -72,7 +75,8 @@ static int read_facts(struct apt *apt, const char *text,
 		      struct apt_repository *repository, struct cop_error *err)
 {
 	struct lock_repository *lock = &repository->lock;
-	auto_free char *date = NULL, *converted = NULL;
+	auto_free char *date = NULL;
+	char converted[DATE_SIZE] = "";
 	const char *codename = NULL;
 	int r = take_value(apt, text, "Origin", &lock->origin, err);
 
@@ -90,7 +94,7 @@ static int read_facts(struct apt *apt, const char *text,
 	date = find_line(text, "Date");
 	if (!date)
 		return err_oom(err);
-	r = convert_date(date, &converted);
+	r = convert_date(date, converted);
 	if (r < 0)
 		return err_set(err, r,
 			       "repository %s has no date that can be read: '%.64s'",

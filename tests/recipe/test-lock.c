@@ -191,6 +191,33 @@ static void a_lock_that_was_cut_anywhere_is_refused(void **state)
 	}
 }
 
+static void a_changed_byte_is_refused_or_written_again(void **state)
+{
+	static const char marks[] = {'\n', ' ', '%', ',', '/', '0', 'z', '\x7f', '\xff'};
+	char text[] = FULL;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(text) - 1; i++) {
+		char before = text[i];
+
+		for (size_t j = 0; j < sizeof(marks); j++) {
+			auto_ptr(lock) lock = NULL;
+			auto_buf again = {};
+			struct cop_error err = {};
+			int r;
+
+			text[i] = marks[j];
+			r = LOCK(text);
+			assert_true(r == 0 || r == -EINVAL);
+			if (r == 0) {
+				assert_ok(lock_format(lock, &again, &err), &err);
+				assert_string_equal(again.data, text);
+			}
+		}
+		text[i] = before;
+	}
+}
+
 static void a_nul_byte_is_refused(void **state)
 {
 	auto_ptr(lock) lock = NULL;
@@ -298,6 +325,7 @@ int main(void)
 		cmocka_unit_test(packages_are_checked),
 		cmocka_unit_test(a_package_and_a_layer_come_once),
 		cmocka_unit_test(a_lock_that_was_cut_anywhere_is_refused),
+		cmocka_unit_test(a_changed_byte_is_refused_or_written_again),
 		cmocka_unit_test(a_nul_byte_is_refused),
 		cmocka_unit_test(saving_and_loading_gives_the_same),
 		cmocka_unit_test(the_path_of_a_lock_is_the_recipes_with_an_ending),

@@ -282,6 +282,31 @@ static void only_what_changes_the_answer_changes_the_request(void **state)
 	}
 }
 
+static void a_changed_byte_never_does_harm(void **state)
+{
+	static const char marks[] = "\n :-[]{}\"'&*#|%@\t\\\xff";
+	char text[] = HEAD "packages: {one: [aa], two: [bb]}\nhostname: x\n"
+			   "files:\n- {path: /a, content: 'x', mode: 0644}\n"
+			   "commands: [\"true\"]\n";
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(text) - 1; i++) {
+		char before = text[i];
+
+		for (size_t j = 0; marks[j]; j++) {
+			auto_ptr(recipe) recipe = NULL;
+			struct cop_error err = {};
+			int r;
+
+			text[i] = marks[j];
+			r = RECIPE(text);
+			assert_true(r == 0 || r == -EINVAL);
+			assert_true(r == 0 || strncmp(err.message, "r.yaml:", 7) == 0);
+		}
+		text[i] = before;
+	}
+}
+
 static void a_recipe_that_is_not_there_is_named(void **state)
 {
 	auto_ptr(recipe) recipe = NULL;
@@ -313,6 +338,7 @@ int main(void)
 		cmocka_unit_test(a_missing_source_names_the_line),
 		cmocka_unit_test(commands_are_texts),
 		cmocka_unit_test(only_what_changes_the_answer_changes_the_request),
+		cmocka_unit_test(a_changed_byte_never_does_harm),
 		cmocka_unit_test(a_recipe_that_is_not_there_is_named),
 	};
 
