@@ -75,7 +75,8 @@ struct engine_stage_report {
 	unsigned int number, total; /* 1-based position among the stages of this run */
 };
 
-/* struct engine_monitor - every function may be NULL; called by the thread that runs */
+/* struct engine_monitor - every function may be NULL; called by the thread that runs.
+ * A cached stage has a stage_end() only. */
 struct engine_monitor {
 	void (*pipeline)(void *data, const char *name, const char *id);
 	void (*stage_begin)(void *data, const struct engine_stage_report *stage);
@@ -90,7 +91,10 @@ struct engine_monitor {
  * struct engine_options
  * @exports: names of pipelines to build and export; NULL-terminated; none: every pipeline
  *           is built that no other uses as its build, nothing is exported
- * @output_directory: exports go to its NAME/ ; needed when there are exports
+ * @output_directory: exports go to its NAME/ (made when missing); needed when there are
+ *           exports.  A NAME/ that an earlier export made is replaced in one step; any
+ *           other directory there that is not empty is refused (-EEXIST).  Which are
+ *           exports is kept in .coppice-exports beside them.
  * @checkpoints: "auto", "all", "none", or globs against pipeline names, stage ids and
  *               types; NULL-terminated; NULL: auto
  * @cancel_fd: readable: stop at once, clean up, return -EINTR; 0 or less: none

@@ -85,9 +85,9 @@ int stage_fail(struct run *run, const struct manifest_stage *stage,
 
 	describe_death(run, outcome, how, sizeof(how));
 	if (keep_tree(run, stage, object))
-		run_note(run, "look inside:  coppice run failed/%.12s", stage->id);
+		run_note(run, "look inside:  coppice run failed/%s", stage->id);
 	if (keep_log(run, stage, outcome))
-		run_note(run, "read the log: coppice log failed/%.12s", stage->id);
+		run_note(run, "read the log: coppice log failed/%s", stage->id);
 	run_note(run, "try again:    %s", retry ? retry : "coppice build ...");
 	return err_set(err, -ECHILD, "stage %u of pipeline '%s', %s: %s: %s",
 		       stage->number, stage->pipeline->name, stage->type, how,

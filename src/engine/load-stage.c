@@ -142,7 +142,7 @@ static int read_inputs(struct manifest *manifest, struct manifest_stage *stage,
 {
 	const char *name;
 	json_t *value;
-	size_t n;
+	size_t n = 0;
 	int r = count_parts(json, "inputs", "inputs", &n, err);
 
 	if (r < 0 || n == 0)
@@ -205,7 +205,7 @@ static int place_device(struct manifest_stage *stage, const json_t *all, const c
 static int read_devices(struct manifest_stage *stage, const json_t *json,
 			struct cop_error *err)
 {
-	size_t n, before;
+	size_t n = 0, before;
 	int r = count_parts(json, "devices", "devices", &n, err);
 
 	if (r < 0 || n == 0)
@@ -266,7 +266,7 @@ static int read_mount(struct manifest_stage *stage, struct manifest_mount *mount
 static int read_mounts(struct manifest_stage *stage, const json_t *json,
 		       struct cop_error *err)
 {
-	size_t i, n;
+	size_t i, n = 0;
 	json_t *value;
 	int r = count_parts(json, "mounts", "mounts", &n, err);
 

@@ -266,6 +266,10 @@ static int never_ran(const char *line, struct cop_error *err)
 {
 	static const char start[] = "bwrap: execvp ";
 
+	/* In the foreground its words went to the caller's terminal. */
+	if (!*line)
+		return err_set(err, -ENOEXEC,
+			       "the command could not be started in the sandbox");
 	if (strncmp(line, start, strlen(start)) == 0)
 		return err_set(err, -ENOEXEC,
 			       "start %s (the program, its interpreter or its libraries "
@@ -284,7 +288,10 @@ static int judge(int status_fd, int status, const struct last_words *last,
 	if (r < 0)
 		return r;
 	if (!strstr(buf_text(&report), "\"exit-code\"") && status != 0)
-		return never_ran(process_last_line(last->text, line, sizeof(line)), err);
+		return never_ran(
+			last->size ? process_last_line(last->text, line, sizeof(line))
+				   : "",
+			err);
 	code = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
 	/* Wait status of a death by signal: its number. */
 	*ret_status = code > SIGNAL_BASE && code <= SIGNAL_BASE + 64 ? code - SIGNAL_BASE

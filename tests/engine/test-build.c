@@ -274,8 +274,8 @@ static void another_module_code_is_no_hit(void **state)
 static void a_failed_stage_says_how_to_go_on(void **state)
 {
 	struct fixture *fixture = *state;
+	char id[65] = "", tree[80];
 	struct cop_error err = {};
-	char id[65] = "";
 
 	fixture_needs_sandbox();
 	assert_fails(fixture_sh(fixture, &err, "echo a >a",
@@ -287,10 +287,12 @@ static void a_failed_stage_says_how_to_go_on(void **state)
 	assert_non_null(strstr(buf_text(&fixture->notes), "coppice run failed/"));
 	assert_non_null(strstr(buf_text(&fixture->notes), "coppice log failed/"));
 	assert_non_null(strstr(buf_text(&fixture->notes), "try again:"));
-	(void)snprintf(id, 13, "%s",
+	(void)snprintf(id, sizeof(id), "%.64s",
 		       strstr(buf_text(&fixture->notes), "run failed/") + 11);
-	assert_int_equal(strlen(id), 12);
+	assert_int_equal(strlen(id), 64);
 	assert_true(text_is_hex(id));
+	(void)snprintf(tree, sizeof(tree), "failed/%s", id);
+	assert_int_equal(cop_store_contains(fixture->store, tree, &err), 1);
 }
 
 static int take_name(void *data, const char *name, const struct cop_digest *digest)
