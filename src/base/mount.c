@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/mount.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+
+#define LOG_SIZE 512
+
+/* The last complaint in the context's log, without its "e "; "" when there is none. */
+static const char *last_complaint(int context, char text[LOG_SIZE])
+{
+	char line[LOG_SIZE];
+	ssize_t n;
+
+	text[0] = '\0';
+	/* Each read gives one message. */
+	while ((n = read(context, line, sizeof(line) - 1)) > 0) {
+		line[n] = '\0';
+		line[strcspn(line, "\n")] = '\0';
+		if (strncmp(line, "e ", 2) == 0 || strncmp(line, "w ", 2) == 0)
+			(void)snprintf(text, LOG_SIZE, "%s", line + 2);
+	}
+	return text;
+}
+
+static int complain(int context, const char *what, struct cop_error *err)
+{
+	char text[LOG_SIZE];
+	int code = -errno;
+
+	(void)last_complaint(context, text);
+	if (*text)
+		return err_code(err, code, "%s: %s", what, text);
+	return err_code(err, code, "%s", what);
+}
+
+int mount_open(const char *type, struct cop_error *err)
+{
+	int context = fsopen(type, FSOPEN_CLOEXEC);
+
+	if (context < 0)
+		return err_errno(err, "mount a file system of type '%s'", type);
+	return context;
+}
+
+static int set_failed(int context, const char *key, struct cop_error *err)
+{
+	char what[128];
+	int saved = errno;
+
+	(void)snprintf(what, sizeof(what), "set mount option '%s'", key);
+	errno = saved;
+	return complain(context, what, err);
+}
+
+int mount_set_text(int context, const char *key, const char *value, struct cop_error *err)
+{
+	if (fsconfig(context, FSCONFIG_SET_STRING, key, value, 0) < 0)
+		return set_failed(context, key, err);
+	return 0;
+}
+
+int mount_set_flag(int context, const char *key, struct cop_error *err)
+{
+	if (fsconfig(context, FSCONFIG_SET_FLAG, key, NULL, 0) < 0)
+		return set_failed(context, key, err);
+	return 0;
+}
+
+int mount_set_directory(int context, const char *key, int dir_fd, struct cop_error *err)
+{
+	char path[64];
+
+	/* Overlayfs takes fds since Linux 6.13. */
+	if (fsconfig(context, FSCONFIG_SET_FD, key, NULL, dir_fd) == 0)
+		return 0;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", dir_fd);
+	return mount_set_text(context, key, path, err);
+}
+
+int mount_create(int context, bool read_only, struct cop_error *err)
+{
+	int mount;
+
+	if (fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return complain(context, "mount", err);
+	mount = fsmount(context, FSMOUNT_CLOEXEC, read_only ? MOUNT_ATTR_RDONLY : 0);
+	if (mount < 0)
+		return complain(context, "mount", err);
+	return mount;
+}
+
+int mount_attach(int mount, int dir_fd, const char *name, struct cop_error *err)
+{
+	if (move_mount(mount, "", dir_fd, name, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return err_errno(err, "attach a mount to '%s'", name);
+	return 0;
+}
+
+int mount_set_read_only(int dir_fd, const char *name, bool read_only,
+			struct cop_error *err)
+{
+	auto_close int context = fspick(dir_fd, name,
+					FSPICK_CLOEXEC | FSPICK_SYMLINK_NOFOLLOW |
+						FSPICK_NO_AUTOMOUNT);
+
+	if (context < 0)
+		return err_errno(err, "look at the mount '%s'", name);
+	if (fsconfig(context, FSCONFIG_SET_FLAG, read_only ? "ro" : "rw", NULL, 0) < 0 ||
+	    fsconfig(context, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0) < 0)
+		return complain(context, read_only ? "make the mount read-only"
+						   : "make the mount writable",
+				err);
+	return 0;
+}
+
+int mount_detach(int dir_fd, const char *name, bool lazy, struct cop_error *err)
+{
+	char path[320];
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dir_fd, name);
+	if (umount2(path, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) < 0)
+		return err_errno(err, "unmount '%s'", name);
+	return 0;
+}
+
+/* In the kernel, claiming the upper is the first thing that a mount with index=on does;
+ * whatever else it may refuse, comes after that. */
+int mount_upper_in_use(int upper_fd, int work_fd, int lower_fd, struct cop_error *err)
+{
+	auto_close int context = mount_open("overlay", err);
+	char lower[64];
+	int r;
+
+	if (context < 0)
+		return context;
+	(void)snprintf(lower, sizeof(lower), "/proc/self/fd/%d", lower_fd);
+	r = mount_set_directory(context, "lowerdir+", lower_fd, NULL);
+	if (r < 0)
+		r = mount_set_text(context, "lowerdir", lower, err);
+	if (r == 0)
+		r = mount_set_directory(context, "upperdir", upper_fd, err);
+	if (r == 0)
+		r = mount_set_directory(context, "workdir", work_fd, err);
+	if (r == 0)
+		r = mount_set_text(context, "index", "on", err);
+	/* Read-only: otherwise letting go of it again would sync everything. */
+	if (r == 0)
+		r = mount_set_flag(context, "ro", err);
+	if (r < 0)
+		return r;
+	if (fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0)
+		return 0;
+	return errno == EBUSY;
+}
