@@ -72,6 +72,128 @@ static void inputs_reach_the_stage(void **state)
 	assert_true(S_ISDIR(st.st_mode));
 }
 
+/* One stage that copies one inline item, which is @data. */
+static int build_inline(struct fixture *fixture, const char *data, struct cop_error *err)
+{
+	char text[1024];
+
+	(void)snprintf(text, sizeof(text),
+		       "{'version': '2', 'sources': {'org.osbuild.inline': {'items': "
+		       "{" INLINE_FOO ": {'encoding': 'base64', 'data': '%s'}}}}, "
+		       "'pipelines': [{'name': 'tree', 'source-epoch': 1, 'stages': [{"
+		       "'type': '" SH_STAGE "', 'options': {'command': 'true'}, "
+		       "'inputs': {'f': {'type': 'org.osbuild.files', 'origin': "
+		       "'org.osbuild.source', 'references': [" INLINE_FOO "]}}}]}]}",
+		       data);
+	return fixture_build(fixture, text, err);
+}
+
+static void a_wrong_checksum_leaves_the_store_as_it_was(void **state)
+{
+	struct fixture *fixture = *state;
+	struct cop_error err = {};
+
+	assert_fails(build_inline(fixture, "Zm9w", &err), -EREMOTEIO, &err);
+	assert_non_null(
+		strstr(err.message, "fetch sources: source org.osbuild.inline: "));
+	assert_non_null(strstr(err.message, "wrong checksum: expected sha256:2c26"));
+	assert_string_equal(buf_text(&fixture->events), "");
+}
+
+static void what_nobody_needs_is_not_fetched(void **state)
+{
+	struct fixture *fixture = *state;
+	struct cop_error err = {};
+	char path[256];
+
+	fixture_needs_sandbox();
+	assert_ok(build_inline(fixture, "Zm9v", &err), &err);
+	(void)snprintf(
+		path, sizeof(path),
+		"%s/org.osbuild.files/sha256:2c26b46b68ffc68ff99b453c1d30413413422d70"
+		"6483bfa0f98a5e886266e7ae",
+		store_sources_path(fixture->store));
+	assert_int_equal(unlink(path), 0);
+	/* Its data is wrong now, which nobody finds out. */
+	assert_ok(build_inline(fixture, "Zm9w", &err), &err);
+	assert_string_equal(buf_text(&fixture->events), "org.test.sh cached\n");
+	assert_int_equal(access(path, F_OK), -1);
+}
+
+static void pipelines_with_the_same_id_are_built_once(void **state)
+{
+	const char *exports[] = {"a", "b", NULL};
+	struct fixture *fixture = *state;
+	struct cop_error err = {};
+	auto_buf a = {}, b = {};
+
+	fixture_needs_sandbox();
+	fixture->options.exports = exports;
+	fixture->options.output_directory = fixture->output;
+	assert_ok(fixture_build(fixture,
+				"{'version': '2', 'pipelines': [{'name': 'a', "
+				"'source-epoch': 1, 'stages': [{'type': 'org.test.sh', "
+				"'options': {'command': 'echo x >x'}}]}, {'name': 'b', "
+				"'source-epoch': 1, 'stages': [{'type': 'org.test.sh', "
+				"'options': {'command': 'echo x >x'}}]}]}",
+				&err),
+		  &err);
+	assert_string_equal(buf_text(&fixture->events), "org.test.sh ran kept\n");
+	assert_true(fixture_read(fixture, "out/a/x", &a));
+	assert_true(fixture_read(fixture, "out/b/x", &b));
+}
+
+static void only_what_an_export_needs_is_built(void **state)
+{
+	const char *exports[] = {"b", NULL};
+	struct fixture *fixture = *state;
+	struct cop_error err = {};
+
+	fixture_needs_sandbox();
+	fixture->options.exports = exports;
+	fixture->options.output_directory = fixture->output;
+	assert_ok(fixture_build(fixture,
+				"{'version': '2', 'pipelines': [{'name': 'a', "
+				"'source-epoch': 1, 'stages': [{'type': 'org.test.sh', "
+				"'options': {'command': 'false'}}]}, {'name': 'b', "
+				"'source-epoch': 1, 'stages': [{'type': 'org.test.sh', "
+				"'options': {'command': 'true'}}]}]}",
+				&err),
+		  &err);
+	assert_string_equal(buf_text(&fixture->events), "org.test.sh ran kept\n");
+}
+
+static void an_export_of_nothing_is_refused(void **state)
+{
+	const char *exports[] = {"nope", NULL};
+	struct fixture *fixture = *state;
+	struct cop_error err = {};
+
+	fixture->options.exports = exports;
+	assert_fails(fixture_sh(fixture, &err, "true", NULL), -EINVAL, &err);
+	fixture->options.output_directory = fixture->output;
+	assert_fails(fixture_sh(fixture, &err, "true", NULL), -ENOENT, &err);
+	assert_string_equal(err.message,
+			    "export 'nope': the manifest has no such pipeline");
+}
+
+static void a_pipeline_without_stages_is_an_empty_tree(void **state)
+{
+	const char *exports[] = {"empty", NULL};
+	struct fixture *fixture = *state;
+	struct cop_error err = {};
+	char path[256];
+
+	fixture->options.exports = exports;
+	fixture->options.output_directory = fixture->output;
+	assert_ok(fixture_build(fixture,
+				"{'version': '2', 'pipelines': [{'name': 'empty'}]}",
+				&err),
+		  &err);
+	(void)snprintf(path, sizeof(path), "%s/empty", fixture->output);
+	assert_int_equal(rmdir(path), 0);
+}
+
 static void a_second_run_runs_nothing(void **state)
 {
 	struct fixture *fixture = *state;
@@ -563,6 +685,12 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WITH_STORE(inputs_reach_the_stage),
+		WITH_STORE(a_wrong_checksum_leaves_the_store_as_it_was),
+		WITH_STORE(what_nobody_needs_is_not_fetched),
+		WITH_STORE(pipelines_with_the_same_id_are_built_once),
+		WITH_STORE(only_what_an_export_needs_is_built),
+		WITH_STORE(an_export_of_nothing_is_refused),
+		WITH_STORE(a_pipeline_without_stages_is_an_empty_tree),
 		WITH_STORE(a_second_run_runs_nothing),
 		WITH_STORE(a_changed_last_stage_runs_alone),
 		WITH_STORE(resuming_gives_the_digest_of_a_fresh_run),
