@@ -203,13 +203,13 @@ void tree_drop_whiteout_marks(struct tree_node *dir)
 
 bool tree_shows_whiteouts(const struct tree_node *dir)
 {
-	if (holds_whiteouts(dir))
-		return true;
 	for (uint32_t i = 0; i < dir->n_children; i++) {
-		const struct tree_node *child = dir->children[i];
+		const struct tree_node *inode = tree_inode(dir->children[i]);
 
-		if (!child->link && S_ISREG(child->mode) &&
-		    has_marks(child, file_marks, ARRAY_SIZE(file_marks)))
+		if (tree_is_whiteout(inode))
+			return true;
+		if (S_ISREG(inode->mode) && inode->size == 0 &&
+		    has_marks(inode, file_marks, ARRAY_SIZE(file_marks)))
 			return true;
 	}
 	return false;

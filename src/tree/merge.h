@@ -49,6 +49,14 @@ struct tree_merge_options {
 };
 
 /*
+ * overlay_index_nid() - the inode number that a name in an index directory stands for
+ *
+ * Return: 0; 1: the name is no entry for a file of the lower tree (a leftover); -EUCLEAN:
+ * it is one, but not for an EROFS image.
+ */
+int overlay_index_nid(const char *name, uint64_t *ret_nid);
+
+/*
  * tree_merge() - what the overlay of @upper_fd over @lower shows
  * @lower:    canonical; the very tree whose image was mounted; not needed afterwards
  * @upper_fd: its upper directory, not mounted any more (not O_PATH); never written to

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "tree/merge.h"
 #include "tree/private.h"
 
 #define HEAD "00fb" /* OVL_FH_VERSION, OVL_FH_MAGIC */

@@ -80,17 +80,10 @@ int overlay_take_marks(struct tree *tree, struct tree_node *node,
 		       struct overlay_marks *ret_marks, struct cop_error *err);
 
 /*
- * overlay_index_nid() - the inode number that a name in an index directory stands for
- *
- * Return: 0; 1: the name is no entry for a file of the lower tree (a leftover); -EUCLEAN:
- * it is one, but not for an EROFS image.
- */
-int overlay_index_nid(const char *name, uint64_t *ret_nid);
-
-/*
  * The marks that an image puts on directories that hold whiteouts, and on whiteouts.
  * tree_drop_whiteout_marks() takes those from @dir that say nothing else than that;
- * tree_shows_whiteouts() tells whether @dir holds a whiteout, or a file that becomes one.
+ * tree_shows_whiteouts() tells whether @dir holds a name of a whiteout, or of a file with
+ * the marks of one.
  */
 void tree_drop_whiteout_marks(struct tree_node *dir);
 bool tree_shows_whiteouts(const struct tree_node *dir);
