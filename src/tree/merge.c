@@ -559,10 +559,15 @@ static bool same_xattrs(const struct tree_node *a, const struct tree_node *b)
 /* Once the root is settled. */
 static bool is_untouched(const struct merge *merge)
 {
-	const struct tree_node *root = merge->tree->root, *lower = merge->lower->root;
+	const struct tree_node *lower = merge->lower->root;
+	struct tree_node *root = merge->tree->root;
 
-	return root->n_children == 0 && merge->n_entries == 0 &&
-	       root->mode == lower->mode && root->uid == lower->uid &&
+	if (root->n_children > 0 || merge->n_entries > 0)
+		return false;
+	/* The tree has none, as they follow from the whiteouts that it holds. */
+	if (holds_whiteouts(lower))
+		tree_drop_whiteout_marks(root);
+	return root->mode == lower->mode && root->uid == lower->uid &&
 	       root->gid == lower->gid && root->mtime_sec == lower->mtime_sec &&
 	       root->mtime_nsec == lower->mtime_nsec && same_xattrs(root, lower);
 }

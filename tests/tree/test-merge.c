@@ -410,6 +410,16 @@ static void merge_fails(struct place *place, int code, const char *message)
 	assert_int_equal(place->n_settled, 1);
 }
 
+static void mark_whiteout_directory(const struct place *place, const char *path)
+{
+	const char *full = in_upper(place, path);
+
+	mark(place, path, "overlay.whiteouts", "");
+	mark(place, path, "overlay.opaque", "x");
+	assert_int_equal(setxattr(full, "user.overlay.whiteouts", "", 0, 0), 0);
+	assert_int_equal(setxattr(full, "user.overlay.opaque", "x", 1, 0), 0);
+}
+
 /* The rows of the table. */
 
 static void an_untouched_upper_gives_no_tree(void **state)
@@ -425,6 +435,18 @@ static void an_untouched_upper_gives_no_tree(void **state)
 	assert_int_equal(merge(place, &tree, &err), TREE_UNCHANGED);
 	assert_null(tree);
 	assert_int_equal(place->report.n_entries, 0);
+}
+
+static void marks_of_whiteouts_on_the_root_are_no_change(void **state)
+{
+	struct place *place = *state;
+	auto_ptr(tree) tree = NULL;
+	struct cop_error err = {};
+
+	(void)lower_add(place, "/w", S_IFCHR | 0644);
+	place->lower->root->mtime_sec = UPPER_TIME;
+	mark_whiteout_directory(place, "/");
+	assert_int_equal(merge(place, &tree, &err), TREE_UNCHANGED);
 }
 
 static void the_root_is_that_of_the_upper(void **state)
@@ -703,16 +725,6 @@ static void escaped_xattrs_get_their_names_back(void **state)
 	merges_to(place, "/ dir @\n/f 'f' @ trusted.a=5 trusted.overlay.mine=1 "
 			 "trusted.overlay.opaque=3 trusted.overlay.overlay.mine=2 "
 			 "trusted.z=6 user.overlay.x=4\n");
-}
-
-static void mark_whiteout_directory(const struct place *place, const char *path)
-{
-	const char *full = in_upper(place, path);
-
-	mark(place, path, "overlay.whiteouts", "");
-	mark(place, path, "overlay.opaque", "x");
-	assert_int_equal(setxattr(full, "user.overlay.whiteouts", "", 0, 0), 0);
-	assert_int_equal(setxattr(full, "user.overlay.opaque", "x", 1, 0), 0);
 }
 
 static void lower_whiteouts(struct place *place)
@@ -1137,6 +1149,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(an_untouched_upper_gives_no_tree),
+		TEST(marks_of_whiteouts_on_the_root_are_no_change),
 		TEST(the_root_is_that_of_the_upper),
 		TEST(new_entries_are_taken_as_they_are),
 		TEST(an_opaque_directory_hides_the_lower_one),

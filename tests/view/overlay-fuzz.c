@@ -521,11 +521,11 @@ static int run_seed(struct fuzz *fuzz, struct cop_error *err)
 
 static bool find_tool(const char *name)
 {
-	static const char *const dirs[] = {"/usr/sbin", "/sbin", "/usr/bin"};
-	char path[PATH_MAX];
+	auto_free char *dirs = strdup(getenv("PATH") ? getenv("PATH") : "/usr/sbin");
+	char *rest = dirs, path[PATH_MAX];
 
-	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
-		(void)snprintf(path, sizeof(path), "%s/%s", dirs[i], name);
+	for (const char *dir; dirs && (dir = strsep(&rest, ":"));) {
+		(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
 		if (access(path, X_OK) == 0)
 			return true;
 	}
