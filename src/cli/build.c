@@ -374,15 +374,29 @@ static void print_result(const json_t *result)
 	}
 }
 
-static int build(struct cli *cli, struct manifest *manifest,
+/* What to type to run the same again; exports are left to the person. */
+static char *retry_command(const struct cli *cli, const char *path)
+{
+	auto_buf text = {};
+
+	(void)buf_append_text(&text, "coppice ");
+	if (cli->store_path)
+		(void)buf_printf(&text, "--store %s ", cli->store_path);
+	(void)buf_printf(&text, "build %s", path);
+	return buf_take(&text);
+}
+
+static int build(struct cli *cli, const char *path, struct manifest *manifest,
 		 const struct engine_places *places, struct cop_error *err)
 {
 	struct build_display display = {.cli = cli};
+	auto_free char *retry = retry_command(cli, path);
 	struct engine_options options = {
 		.exports = cli->lists[0][0] ? cli->lists[0] : NULL,
 		.output_directory = cli->options[1],
 		.checkpoints = cli->lists[2][0] ? cli->lists[2] : NULL,
 		.cancel_fd = cli->cancel_fd,
+		.retry_command = retry,
 		.require_sandbox = cli->options[4] != NULL,
 		.monitor = {.pipeline = show_pipeline,
 			    .stage_begin = show_begin,
@@ -422,7 +436,7 @@ static int run_build(struct cli *cli, int argc, char **argv, struct cop_error *e
 		r = find_places(&places, cli->lists[3], err);
 	if (r == 0)
 		r = load_manifest(cli, argv[0], true, &places.places, &manifest, err);
-	return r < 0 ? r : build(cli, manifest, &places.places, err);
+	return r < 0 ? r : build(cli, argv[0], manifest, &places.places, err);
 }
 
 const struct verb verb_build = {

@@ -40,7 +40,8 @@ class World:
         os.mkdir(path, 0o755)
         return path
 
-    def package(self, name, version="1", files=None, links=None, scripts=None, folder=None, folders=()):
+    def package(self, name, version="1", files=None, links=None, scripts=None, folder=None, folders=(),
+                fields=""):
         """Make a package; returns what the options of deb.unpack say about it."""
         root = folder or tempfile.mkdtemp(dir=self.top)
         os.chmod(root, 0o755)
@@ -55,7 +56,7 @@ class World:
         os.mkdir(root + "/DEBIAN", 0o755)
         with open(root + "/DEBIAN/control", "w") as file:
             file.write(f"Package: {name}\nVersion: {version}\nArchitecture: {architecture}\n"
-                       f"Maintainer: nobody <nobody@example.org>\nDescription: test\n")
+                       f"Maintainer: nobody <nobody@example.org>\n{fields}Description: test\n")
         for script, text in (scripts or {}).items():
             with open(f"{root}/DEBIAN/{script}", "w") as file:
                 file.write(text)
@@ -124,16 +125,17 @@ def copy_tools(root):
             shutil.copy2(os.path.realpath(library), root + target)
 
 
-def base(world, with_links):
+def base(world, with_links, fields=""):
     """base-files, with or without the links of the merged /usr, and the tools."""
     folders = ["proc", "sys", "dev", "run", "tmp", "etc", "var/lib", "root", "usr"]
     links = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64"} if with_links else {}
     if not with_links:
         folders += ["bin", "sbin", "lib"]
-    files = world.package("base-files", "13", {"etc/debian_version": "13\n"}, links, folders=folders)
+    files = world.package("base-files", "13", {"etc/debian_version": "13\n"}, links, folders=folders,
+                          fields=fields)
     root = tempfile.mkdtemp(dir=world.top)
     copy_tools(root)
-    tools = world.package("tools", "1:2.0-1~x+b1", folder=root)
+    tools = world.package("tools", "1:2.0-1~x+b1", folder=root, fields=fields)
     return [tools, files]
 
 

@@ -1,0 +1,328 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""test-build.py COPPICE TOP: recipe -> lock -> build, without a network.
+
+A tiny distribution is packed from programs of this machine (tests/modules/sandbox.py),
+signed, and offered at a file: address.  Needs root, bubblewrap, dpkg-deb and gpg.
+"""
+import importlib.util
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+COPPICE = os.path.abspath(sys.argv[1])
+TOP = pathlib.Path(sys.argv[2])
+
+
+def load(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+sandbox = load(TOP / "tests" / "modules" / "sandbox.py")
+ARCHITECTURE = subprocess.run(["dpkg", "--print-architecture"], check=True, capture_output=True,
+                              text=True).stdout.strip()
+sandbox.architecture = ARCHITECTURE
+
+
+class Archive:
+    """A signed archive of one suite with its updates and security updates."""
+
+    def __init__(self, top):
+        self.top = pathlib.Path(top)
+        self.home = self.top / "gnupg"
+        self.home.mkdir(mode=0o700)
+        self.gpg("--quick-generate-key", "archive <archive@example.org>", "ed25519", "sign", "never")
+        self.keyring = self.top / "archive.gpg"
+        self.keyring.write_bytes(self.gpg("--export", "archive@example.org"))
+        for name, label, suites in (("main", "Debian", ("trixie", "trixie-updates")),
+                                    ("security", "Debian-Security", ("trixie-security",))):
+            (self.top / name / "pool").mkdir(parents=True)
+            for suite in suites:
+                self.release(self.top / name, suite, label)
+
+    def gpg(self, *args):
+        return subprocess.run(["gpg", "--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase",
+                               "", *map(str, args)], check=True, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL,
+                              env={**os.environ, "GNUPGHOME": str(self.home)}).stdout
+
+    def add(self, debs):
+        """Every package of @debs (sha256:... files) enters the pool."""
+        for deb in sorted(pathlib.Path(debs).iterdir()):
+            name = subprocess.run(["dpkg-deb", "-f", deb, "Package"], check=True, capture_output=True,
+                                  text=True).stdout.strip()
+            shutil.copy(deb, self.top / "main" / "pool" / f"{name}.deb")
+        self.release(self.top / "main", "trixie", "Debian")
+
+    def release(self, root, suite, label):
+        dists = root / "dists" / suite
+        lists = dists / "main" / f"binary-{ARCHITECTURE}"
+        lists.mkdir(parents=True, exist_ok=True)
+        text = ""
+        for deb in sorted((root / "pool").iterdir()) if suite == "trixie" else []:
+            control = subprocess.run(["dpkg-deb", "-f", deb], check=True, capture_output=True, text=True).stdout
+            digest = sandbox.hashlib.sha256(deb.read_bytes()).hexdigest()
+            text += f"{control}Filename: pool/{deb.name}\nSize: {deb.stat().st_size}\nSHA256: {digest}\n\n"
+        (lists / "Packages").write_text(text)
+        digest = sandbox.hashlib.sha256(text.encode()).hexdigest()
+        (dists / "Release").write_text(
+            f"Origin: Debian\nLabel: {label}\nSuite: {suite}\nCodename: {suite}\n"
+            f"Date: Mon, 02 Nov 2026 12:00:00 UTC\nArchitectures: {ARCHITECTURE}\nComponents: main\n"
+            f"SHA256:\n {digest} {len(text.encode())} main/binary-{ARCHITECTURE}/Packages\n")
+        (dists / "InRelease").unlink(missing_ok=True)
+        self.gpg("--local-user", "archive@example.org", "--clearsign", "--output", dists / "InRelease",
+                 dists / "Release")
+        (dists / "Release").unlink()
+
+
+class Place:
+    """A scratch directory with the archive, a recipe and a store."""
+
+    shared = None
+
+    def __init__(self):
+        self.top = pathlib.Path(tempfile.mkdtemp(prefix="coppice-test-build-"))
+        if not Place.shared:
+            world = sandbox.World()
+            fields = "Essential: yes\nPriority: required\nSection: base\n"
+            sandbox.base(world, True, fields)
+            world.package("debian-archive-keyring", files={
+                "usr/share/keyrings/debian-archive-keyring.gpg": "not a key\n"}, fields=fields)
+            script = "#!/bin/sh\nset -e\nuname -n > /etc/seen\numask >> /etc/seen\nls /proc/self/fd >/dev/null\n"
+            world.package("extra", "1.0", {"usr/share/extra": "e" * 100}, scripts={"postinst": script})
+            world.package("more", "2.0", {"usr/share/more": "m" * 100})
+            world.package("broken", "1", scripts={"postinst": "#!/bin/sh\necho made of cheese\nexit 3\n"})
+            Place.shared = (world, Archive(tempfile.mkdtemp(dir=world.top)))
+            Place.shared[1].add(world.debs)
+        self.archive = self.top / "archive"
+        shutil.copytree(Place.shared[1].top, self.archive, ignore=shutil.ignore_patterns("gnupg"))
+        self.store = self.top / "store"
+        self.recipe = self.top / "recipe.yaml"
+        self.write()
+
+    def write(self, packages="[extra]", hostname="one", more=""):
+        self.recipe.write_text(
+            f"suite: trixie\nmirror: file:{self.archive}/main\nsecurity-mirror: file:{self.archive}/security\n"
+            f"keyring: archive/archive.gpg\nhostname: {hostname}\npackages: {packages}\n"
+            "files:\n  - path: /etc/motd\n    content: |\n      " + "a message of the day, over the limit of inline\n      "
+            "contents, so that the pool sees it\n" + more)
+
+    def run(self, *args, status=0, store=None, command=(), environment=None, umask=0o022):
+        result = subprocess.run([*command, COPPICE, "--store", store or self.store, *map(str, args)], text=True,
+                                capture_output=True, check=False, timeout=300, umask=umask,
+                                env={**os.environ, **(environment or {})}, stdin=subprocess.DEVNULL)
+        assert result.returncode == status, (args, result.returncode, result.stdout, result.stderr)
+        return result
+
+    def error(self, *args, status=1, **options):
+        """The last line of standard error; the words before it are the story of the build."""
+        lines = self.run(*args, status=status, **options).stderr.strip().splitlines()
+        assert lines[-1].startswith("coppice: "), lines
+        return lines[-1]
+
+    def build(self, **options):
+        """{stage type: state} of one build, and the result lines."""
+        result = self.run("build", self.recipe, **options)
+        states = re.findall(r"^\[\d+/\d+\] (\S+) +[0-9a-f]{12}  (ran|cached)", result.stderr, re.M)
+        return states, result.stdout
+
+    def close(self):
+        shutil.rmtree(self.top)
+
+
+def ran(states):
+    return [kind for kind, state in states if state == "ran"]
+
+
+def a_recipe_is_locked_and_built_without_a_network(p):
+    changes = p.run("lock", p.recipe).stdout
+    assert "+ extra 1.0\n" in changes and "+ tools 1:2.0-1~x+b1\n" in changes, changes
+    states, out = p.build(command=["unshare", "-n"])
+    assert len(states) == len(ran(states)) and "org.coppice.deb.configure" in ran(states), states
+    tree = out.splitlines()[0].split("\t")[2]
+    assert p.run("cat", tree, "etc/hostname").stdout == "one\n"
+    assert p.run("cat", tree, "etc/seen").stdout == "localhost\n0022\n"
+    assert str(p.archive) not in (p.top / "recipe.yaml.lock").read_text()
+
+
+def two_builds_of_a_lock_in_two_stores_are_equal_stage_by_stage(p):
+    p.run("lock", p.recipe)
+    p.run("build", p.recipe, "--checkpoint", "all")
+    other = p.top / "other"
+    p.run("build", p.recipe, "--checkpoint", "all", store=other, umask=0o077,
+          command=["unshare", "-u", "sh", "-c", 'hostname elsewhere && exec "$@"', "-"],
+          environment={"TZ": "Pacific/Auckland", "LANG": "C", "HOME": "/nonexistent"})
+    first = p.run("refs", "--all").stdout
+    assert first and first == p.run("refs", "--all", store=other).stdout
+    assert len(first.splitlines()) >= 8, first
+
+
+def an_unchanged_request_touches_neither_file_nor_network(p):
+    p.run("lock", p.recipe)
+    lock = p.top / "recipe.yaml.lock"
+    before = lock.stat()
+    shutil.rmtree(p.archive / "main")
+    assert p.run("lock", p.recipe).stdout == ""
+    assert (lock.stat().st_mtime_ns, lock.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
+    p.run("lock", "--check", p.recipe)
+    p.write(packages="[extra, more]")
+    assert "recipe.yaml" in p.error("lock", "--check", p.recipe)
+
+
+def nothing_changed_means_nothing_runs(p):
+    _, out = p.build()
+    shutil.rmtree(p.archive / "main" / "pool")
+    states, again = p.build()
+    assert ran(states) == [] and again == out
+
+
+def a_new_host_name_reruns_what_is_cheap(p):
+    p.build()
+    p.write(hostname="two")
+    states, out = p.build()
+    assert "org.coppice.deb.unpack" not in ran(states) and "org.osbuild.hostname" in ran(states), states
+    assert p.run("cat", out.splitlines()[0].split("\t")[2], "etc/hostname").stdout == "two\n"
+
+
+def a_package_more_leaves_the_base_layer_alone(p):
+    p.build()
+    p.write(packages="[extra, more]")
+    states, out = p.build()
+    assert states[0] == ("org.coppice.deb.unpack", "cached"), states
+    assert states[1] == ("org.coppice.deb.configure", "cached"), states
+    assert states[2] == ("org.coppice.deb.unpack", "ran"), states
+    assert p.run("cat", out.splitlines()[0].split("\t")[2], "usr/share/more").stdout == "m" * 100
+
+
+def a_stage_that_fails_is_told_kept_and_can_be_entered(p):
+    p.write(packages="{good: [extra], bad: [broken]}")
+    result = p.run("build", p.recipe, status=1)
+    last = result.stderr.strip().splitlines()[-1]
+    assert "org.coppice.deb.configure" in last and "broken" in last, last
+    assert "made of cheese" in result.stderr, result.stderr
+    assert f"coppice --store {p.store} build {p.recipe}\n" in result.stderr, result.stderr
+    failed = re.search(r"failed/([0-9a-f]{64})", result.stderr).group(0)
+    assert p.run("run", failed, "--", "cat", "/usr/share/extra").stdout == "e" * 100
+    assert "made of cheese" in p.run("log", failed).stdout
+    states, _ = (lambda: (p.write(packages="{good: [extra]}"), p.build())[1])()
+    assert states[3] == ("org.coppice.deb.configure", "cached"), states
+
+
+def a_package_that_is_not_the_locked_one_is_refused(p):
+    p.run("lock", p.recipe)
+    deb = p.archive / "main" / "pool" / "extra.deb"
+    deb.write_bytes(deb.read_bytes()[:-1] + b"x")
+    fresh = p.top / "fresh"
+    line = p.error("build", p.recipe, store=fresh)
+    assert "extra.deb" in line, line
+    assert p.run("refs", "--all", store=fresh).stdout == ""
+
+
+def a_dead_mirror_is_named(p):
+    p.run("lock", p.recipe)
+    p.recipe.write_text(p.recipe.read_text().replace(f"file:{p.archive}/main", "http://127.0.0.1:9/debian"))
+    line = p.error("build", p.recipe, store=p.top / "fresh")
+    assert "127.0.0.1:9" in line or ".deb" in line, line
+
+
+def wrong_recipes_name_line_and_column_and_exit_2(p):
+    for text, words in (("suite: trixie\npakages: []\n", ":2:1:"), ("suite: woody\n", ":1:8:"),
+                        ("suite: trixie\nsuite: trixie\n", ":2:1:"), ("suite: [\n", ":"), ("", "nothing in it")):
+        p.recipe.write_text(text)
+        line = p.error("build", p.recipe, status=2)
+        assert words in line and "recipe.yaml" in line, (text, line)
+
+
+def wrong_manifests_are_one_line_and_exit_2(p):
+    manifest = p.top / "m.json"
+    for text, words in (("{", "line 1"), ("[]", "object"), ('{"version": 2}', "version"), ('{"version": "2", "x": 1}', "'x'"),
+                        ('{"version": "2", "pipelines": [{"name": "a", "stages": [{"type": "org.osbuild.nope"}]}]}',
+                         "org.osbuild.nope"),
+                        ('{"version": "2", "pipelines": [{"name": "a", "stages": [{"type": "org.osbuild.hostname",'
+                         ' "options": {"hostnam": "x"}}]}]}', "hostnam"),
+                        ('{"version": "2", "pipelines": [{"name": "a", "build": "name:b"}]}', "b")):
+        manifest.write_text(text)
+        for verb in ("build", "inspect"):
+            result = p.run(verb, manifest, status=2)
+            lines = result.stderr.strip().splitlines()
+            assert len(lines) == 1 and words in lines[0] and "m.json" in lines[0], (text, lines)
+
+
+def manifest_is_a_pure_function_of_recipe_and_lock(p):
+    p.run("lock", p.recipe)
+    first = p.run("manifest", p.recipe).stdout
+    assert first == p.run("manifest", p.recipe, command=["unshare", "-n"], store=p.top / "other").stdout
+    inspected = json.loads(p.run("inspect", p.recipe).stdout)
+    assert [s["type"] for s in inspected["pipelines"][0]["stages"]][:2] == ["org.coppice.deb.unpack",
+                                                                           "org.coppice.deb.configure"]
+    assert "recipe.yaml.lock" in p.error("manifest", (p.write(), p.recipe.rename(p.top / "other.yaml"))[1],
+                                         status=1).replace("other", "recipe")
+
+
+def exports_are_whole_and_the_tar_is_the_same_twice(p):
+    out = p.top / "out"
+    p.run("build", p.recipe, "--export", "tar", "--export", "tree", "--output-directory", out)
+    first = (out / "tar" / "rootfs.tar").read_bytes()
+    assert (out / "tree" / "etc" / "hostname").read_text() == "one\n"
+    p.run("build", p.recipe, "--export", "tar", "--output-directory", p.top / "again", store=p.top / "other",
+          umask=0o077)
+    assert (p.top / "again" / "tar" / "rootfs.tar").read_bytes() == first
+    assert "'nope'" in p.error("build", p.recipe, "--export", "nope", "--output-directory", out)
+
+
+def two_builds_at_once_do_each_stage_once(p):
+    p.run("lock", p.recipe)
+    jobs = [subprocess.Popen([COPPICE, "--store", p.store, "build", p.recipe], text=True, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, stdin=subprocess.DEVNULL) for _ in range(2)]
+    texts = [job.communicate(timeout=300) for job in jobs]
+    assert all(job.returncode == 0 for job in jobs), texts
+    assert texts[0][0] == texts[1][0]
+    both = texts[0][1] + texts[1][1]
+    assert len(re.findall(r"org.coppice.deb.unpack +[0-9a-f]{12}  ran", both)) == 2, both
+
+
+def missing():
+    if os.geteuid() != 0:
+        return "building takes root"
+    for program in ("bwrap", "dpkg-deb", "gpg", "apt-get", "unshare", "hostname"):
+        if not shutil.which(program):
+            return f"there is no {program}"
+    return None
+
+
+def main():
+    why = missing()
+    if why:
+        print(f"skipped: {why}")
+        return 77
+    claims = [value for value in globals().values()
+              if callable(value) and getattr(value, "__code__", None)
+              and value.__code__.co_varnames[:1] == ("p",) and value.__code__.co_argcount == 1]
+    failed = 0
+    for claim in claims:
+        place = Place()
+        print(f"[ RUN      ] {claim.__name__}", flush=True)
+        try:
+            claim(place)
+        except Exception as problem:  # a claim that breaks has failed, and the next still runs
+            failed += 1
+            print(f"{type(problem).__name__}: {problem}")
+            print(f"[  FAILED  ] {claim.__name__}", flush=True)
+        else:
+            print(f"[       OK ] {claim.__name__}", flush=True)
+        finally:
+            place.close()
+    shutil.rmtree(Place.shared[0].top)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
