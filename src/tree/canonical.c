@@ -32,12 +32,6 @@ static const struct mark directory_marks[] = {
 	{"user.overlay.opaque", "x"},
 };
 
-/* The names of one inode: the first, and how many. */
-struct names {
-	struct tree_node *first;
-	uint32_t n;
-};
-
 static void swap_roles(struct tree_node *link, struct tree_node *inode)
 {
 	struct tree_node moved = *inode;
@@ -56,31 +50,45 @@ static void swap_roles(struct tree_node *link, struct tree_node *inode)
 	};
 }
 
+/* Names in the order of tree_next(); a link that comes before its inode takes it over.
+ * Links further on find it by one step more. */
+static void place_link(struct tree_node *link)
+{
+	struct tree_node *inode = link->link;
+
+	if (inode->link)
+		inode = inode->link;
+	link->link = inode;
+	inode->nlink++;
+	if (link->index < inode->index)
+		swap_roles(link, inode);
+}
+
 static int place_links(struct tree *tree, struct cop_error *err)
 {
-	auto_free struct names *names = calloc(tree->n_nodes, sizeof(*names));
+	auto_free struct tree_node **links = NULL;
+	size_t n_links = 0, room = 0;
 
-	if (!names)
-		return err_oom(err);
 	for (struct tree_node *node = tree->root; node; node = tree_next(node)) {
-		struct names *of = &names[tree_inode(node)->index];
-
-		if (of->n++ == 0)
-			of->first = node;
-	}
-	for (struct tree_node *node = tree->root; node; node = tree_next(node)) {
-		const struct names *of = &names[node->index];
-
-		if (node->link || S_ISDIR(node->mode))
+		if (!node->link) {
+			if (!S_ISDIR(node->mode))
+				node->nlink = 1;
 			continue;
-		node->nlink = of->n;
-		if (of->first != node)
-			swap_roles(of->first, node);
+		}
+		if (n_links == room) {
+			struct tree_node **larger;
+
+			room = room ? room * 2 : 64;
+			larger = realloc(links, room * sizeof(struct tree_node *));
+			if (!larger)
+				return err_oom(err);
+			links = larger;
+		}
+		links[n_links++] = node;
 	}
-	/* Other links still point to where their inode was. */
-	for (struct tree_node *node = tree->root; node; node = tree_next(node))
-		if (node->link && node->link->link)
-			node->link = node->link->link;
+	/* Only now: every inode has to have been counted once. */
+	for (size_t i = 0; i < n_links; i++)
+		place_link(links[i]);
 	return 0;
 }
 
