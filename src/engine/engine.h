@@ -100,7 +100,7 @@ struct engine_monitor {
  * @cancel_fd: readable: stop at once, clean up, return -EINTR; 0 or less: none
  * @require_sandbox: fail where stages cannot be isolated fully instead of saying so
  * @retry_command: what a person types to run the same again, for the note that follows a
- *                 failed stage; may be NULL
+ *                 failed stage; NULL: the note is left out
  */
 struct engine_options {
 	const char *const *exports;

@@ -76,19 +76,35 @@ static bool keep_log(struct run *run, const struct manifest_stage *stage,
 	return false;
 }
 
+/* "coppice ", with --store where another store would be taken without it */
+static void begin_command(const struct run *run, struct buf *text)
+{
+	auto_free char *standard = NULL;
+	const char *path = cop_store_path(run->store);
+
+	(void)buf_append_text(text, "coppice ");
+	if (store_default_path(&standard, NULL) < 0 || strcmp(standard, path) != 0)
+		(void)buf_printf(text, "--store %s ", path);
+}
+
 int stage_fail(struct run *run, const struct manifest_stage *stage,
 	       struct cop_object *object, const struct stage_outcome *outcome,
 	       struct cop_error *err)
 {
 	const char *retry = run->options->retry_command;
 	char how[160], line[512];
+	auto_buf command = {};
 
+	begin_command(run, &command);
 	describe_death(run, outcome, how, sizeof(how));
 	if (keep_tree(run, stage, object))
-		run_note(run, "look inside:  coppice run failed/%s", stage->id);
+		run_note(run, "look inside:  %srun failed/%s", buf_text(&command),
+			 stage->id);
 	if (keep_log(run, stage, outcome))
-		run_note(run, "read the log: coppice log failed/%s", stage->id);
-	run_note(run, "try again:    %s", retry ? retry : "coppice build ...");
+		run_note(run, "read the log: %slog failed/%s", buf_text(&command),
+			 stage->id);
+	if (retry)
+		run_note(run, "try again:    %s", retry);
 	return err_set(err, -ECHILD, "stage %u of pipeline '%s', %s: %s: %s",
 		       stage->number, stage->pipeline->name, stage->type, how,
 		       outcome->exception ? outcome->exception

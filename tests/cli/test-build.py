@@ -210,6 +210,7 @@ def a_stage_that_fails_is_told_kept_and_can_be_entered(p):
     assert "made of cheese" in result.stderr, result.stderr
     assert f"coppice --store {p.store} build {p.recipe}\n" in result.stderr, result.stderr
     failed = re.search(r"failed/([0-9a-f]{64})", result.stderr).group(0)
+    assert f"coppice --store {p.store} run {failed}\n" in result.stderr, result.stderr
     assert p.run("run", failed, "--", "cat", "/usr/share/extra").stdout == "e" * 100
     assert "made of cheese" in p.run("log", failed).stdout
     states, _ = (lambda: (p.write(packages="{good: [extra]}"), p.build())[1])()
