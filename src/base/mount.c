@@ -102,16 +102,17 @@ int mount_attach(int mount, int dir_fd, const char *name, struct cop_error *err)
 int mount_set_read_only(int dir_fd, const char *name, bool read_only,
 			struct cop_error *err)
 {
-	auto_close int context = fspick(dir_fd, name,
-					FSPICK_CLOEXEC | FSPICK_SYMLINK_NOFOLLOW |
-						FSPICK_NO_AUTOMOUNT);
+	auto_close int context =
+		fspick(dir_fd, name,
+		       FSPICK_CLOEXEC | FSPICK_SYMLINK_NOFOLLOW | FSPICK_NO_AUTOMOUNT);
 
 	if (context < 0)
 		return err_errno(err, "look at the mount '%s'", name);
 	if (fsconfig(context, FSCONFIG_SET_FLAG, read_only ? "ro" : "rw", NULL, 0) < 0 ||
 	    fsconfig(context, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0) < 0)
-		return complain(context, read_only ? "make the mount read-only"
-						   : "make the mount writable",
+		return complain(context,
+				read_only ? "make the mount read-only"
+					  : "make the mount writable",
 				err);
 	return 0;
 }

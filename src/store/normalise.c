@@ -41,8 +41,7 @@ static int remove_xattrs(int fd)
 
 int normalise(int dir_fd, const char *path, struct cop_error *err)
 {
-	auto_close int fd =
-		fs_open_plain(dir_fd, path, O_RDONLY | O_NONBLOCK, 0, err);
+	auto_close int fd = fs_open_plain(dir_fd, path, O_RDONLY | O_NONBLOCK, 0, err);
 	struct stat st;
 	int r;
 

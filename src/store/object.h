@@ -31,6 +31,22 @@ int object_open_image(struct cop_store *store, const struct cop_digest *digest,
 int object_read_tree(struct cop_store *store, const struct cop_digest *digest,
 		     struct tree **ret_tree, struct cop_error *err);
 
+/*
+ * object_check_files() - are all its pool files there, in the right size?
+ *
+ * A power cut may have taken what a file system had promised, so an object is looked at
+ * once after each start of the machine, by whoever uses it first; that it was found whole
+ * is noted in the ctime of its image, which is later than the start for what was
+ * committed since, too.  A read-only store notes nothing.  Return: 0; -EUCLEAN, naming
+ * the file, and the object is marked damaged; -ENOENT; another negative errno.
+ */
+int object_check_files(struct cop_store *store, const struct cop_digest *digest,
+		       struct cop_error *err);
+
+/* object_set_start() - when the machine started, as far as object_check_files() goes, in
+ * seconds; for tests */
+void object_set_start(int64_t seconds);
+
 /* object_mark_damaged() - whoever found its image or a file of it wrong or missing says
  * so: it counts as absent until a commit has made it whole again */
 int object_mark_damaged(struct cop_store *store, const struct cop_digest *digest,

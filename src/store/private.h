@@ -22,7 +22,7 @@ struct cop_store {
 	char *sources_path;
 	int fd;
 	bool read_only;
-	char *writes_need; /* why it is, when a newer version made it so */
+	char *writes_need;     /* why it is, when a newer version made it so */
 	pthread_mutex_t mutex; /* guards @temps */
 	struct workdir **temps;
 	size_t n_temps;

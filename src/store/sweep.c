@@ -5,8 +5,8 @@
  *
  * A commit that had passed its first barrier is finished first; that decides whether its
  * directory may go.  A swept directory is renamed aside, then unlinked; nothing in it is
- * followed or changed, as its inodes may be shared with the pool.  A directory with a view
- * that some process left behind still uses stays until that process is gone.
+ * followed or changed, as its inodes may be shared with the pool.  A directory with a
+ * view that some process left behind still uses stays until that process is gone.
  */
 #include <fcntl.h>
 #include <string.h>

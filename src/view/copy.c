@@ -45,12 +45,6 @@ static struct copy_capture *to_copy_capture(struct view_capture *capture)
 	return (struct copy_capture *)(void *)capture;
 }
 
-static const char *describe(void)
-{
-	return "copy (trees are laid out by reflink where the file system can, else by "
-	       "copying)";
-}
-
 static struct copy_view *copy_view_free(struct copy_view *copy)
 {
 	if (!copy)
@@ -138,20 +132,20 @@ static int fill_table(struct copy_view *copy, struct cop_error *err)
 	return r;
 }
 
-static int open_copy(struct cop_store *store, struct workdir *workdir, struct tree *tree,
-		     const struct cop_progress *progress, struct view **ret_view,
-		     struct cop_error *err)
+static int open_copy(struct cop_store *store, struct workdir *workdir,
+		     const struct cop_digest *digest, const struct cop_progress *progress,
+		     struct view **ret_view, struct cop_error *err)
 {
 	auto_ptr(copy_view) copy = calloc(1, sizeof(*copy));
 	int r;
 
-	if (!copy) {
-		tree_free(tree);
+	if (!copy)
 		return err_oom(err);
-	}
 	copy->view.ops = &view_copy_ops;
 	copy->tree_fd = -EBADF;
-	copy->base = tree;
+	r = view_read_tree(store, digest, &copy->base, err);
+	if (r < 0)
+		return r;
 	copy->workdir_fd = workdir_fd(workdir);
 	if (asprintf(&copy->view.path, "%s/%s", workdir_path(workdir), TREE_NAME) < 0) {
 		copy->view.path = NULL;
@@ -163,7 +157,8 @@ static int open_copy(struct cop_store *store, struct workdir *workdir, struct tr
 			       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (copy->tree_fd < 0)
 		return err_errno(err, "open '%s'", copy->view.path);
-	r = layout_fill(store, tree, copy->tree_fd, ATTRIBUTES_TOLERANT, progress, err);
+	r = layout_fill(store, copy->base, copy->tree_fd, ATTRIBUTES_TOLERANT, progress,
+			err);
 	if (r == 0)
 		r = fill_table(copy, err);
 	if (r < 0)
@@ -172,9 +167,10 @@ static int open_copy(struct cop_store *store, struct workdir *workdir, struct tr
 	return 0;
 }
 
-static int prepare_writing(struct view *view, struct cop_error *err)
+static int prepare(struct view *view, bool writing, struct cop_error *err)
 {
 	(void)view;
+	(void)writing;
 	(void)err;
 	return 0;
 }
@@ -369,27 +365,30 @@ static int capture(struct view *view, struct staging *staging,
 	return 0;
 }
 
-static void drop(struct view_capture *capture)
+static void drop(struct view *view, struct view_capture *capture)
 {
 	struct copy_capture *found = to_copy_capture(capture);
 
+	(void)view;
 	tree_free(capture->tree);
 	table_free(found->table);
 	free(found);
 }
 
-static void adopt(struct view *view, struct view_capture *capture)
+static void adopt(struct view *view, struct view_capture *capture,
+		  const struct cop_digest *digest)
 {
 	struct copy_view *copy = to_copy(view);
 	struct copy_capture *found = to_copy_capture(capture);
 	struct tree *old_base = copy->base;
 	struct table *old_table = copy->table;
 
+	(void)digest;
 	copy->base = capture->tree;
 	copy->table = found->table;
 	capture->tree = old_base;
 	found->table = old_table;
-	drop(capture);
+	drop(view, capture);
 }
 
 struct clamping {
@@ -461,10 +460,9 @@ static int changes(struct view *view, struct object_changes *ret, struct cop_err
 }
 
 const struct view_ops view_copy_ops = {
-	.describe = describe,
 	.open = open_copy,
 	.close = close_copy,
-	.prepare_writing = prepare_writing,
+	.prepare = prepare,
 	.capture = capture,
 	.adopt = adopt,
 	.drop = drop,

@@ -195,7 +195,7 @@ int cop_object_write(struct cop_object *object, const char **ret_path,
 	if (r == 0)
 		r = claim_view(object, err);
 	if (r == 0)
-		r = object->view->ops->prepare_writing(object->view, err);
+		r = view_prepare(object->view, true, err);
 	if (r < 0)
 		return r;
 	object->is_writing = true;
@@ -219,6 +219,8 @@ int cop_object_read(struct cop_object *object, struct cop_reader **ret_reader,
 
 	if (r == 0)
 		r = grow(object, err);
+	if (r == 0)
+		r = view_prepare(object->view, false, err);
 	if (r < 0)
 		return r;
 	reader = calloc(1, sizeof(*reader));
@@ -263,18 +265,18 @@ static const char *clean_id(const struct cop_object *object, char hex[COP_DIGEST
 	return object->base;
 }
 
-static int clean_tree(struct cop_object *object, struct workdir *workdir,
-		      struct tree **ret_tree, struct cop_error *err)
+/* Return: 1 and its digest, in use by @workdir from now on; 0: an empty tree. */
+static int get_clean(struct cop_object *object, struct workdir *workdir,
+		     struct cop_digest *ret_digest, struct cop_error *err)
 {
 	char hex[COP_DIGEST_HEX + 1];
 	const char *id = clean_id(object, hex);
-	struct cop_digest digest;
 	int r;
 
 	if (!id)
-		return view_empty_tree(ret_tree, err);
-	r = object_get(object->store, workdir, id, &digest, err);
-	return r < 0 ? r : object_read_tree(object->store, &digest, ret_tree, err);
+		return 0;
+	r = object_get(object->store, workdir, id, ret_digest, err);
+	return r < 0 ? r : 1;
 }
 
 static int clean_digest(struct cop_object *object, struct cop_digest *ret_digest,
@@ -307,25 +309,29 @@ int cop_object_digest(struct cop_object *object, struct cop_digest *ret_digest,
 		r = object->view->ops->capture(object->view, staging, &capture, err);
 	if (r < 0)
 		return err_prefix(err, r, "digest the object");
-	r = store_digest_tree(capture->tree, ret_digest, err);
-	object->view->ops->drop(capture);
+	if (capture->tree)
+		r = store_digest_tree(capture->tree, ret_digest, err);
+	else
+		*ret_digest = object->view->digest;
+	object->view->ops->drop(object->view, capture);
 	return r;
 }
 
 /* An unfinished commit. */
 struct committing {
-	struct workdir *workdir;
+	struct workdir *workdir; /* NULL: that of the view */
 	struct staging *staging;
-	struct tree *tree;	      /* of an Object that was not written */
+	struct tree *tree;	      /* of an Object that is empty and was not written */
+	struct cop_digest digest;     /* of one that has a base and was not written */
 	struct view_capture *capture; /* of one that was */
-	const struct view_ops *ops;
+	struct view *view;
 	char *new_base;
 };
 
 static void committing_done(struct committing *committing)
 {
 	if (committing->capture)
-		committing->ops->drop(committing->capture);
+		committing->view->ops->drop(committing->view, committing->capture);
 	tree_free(committing->tree);
 	staging_free(committing->staging);
 	workdir_free(committing->workdir);
@@ -335,19 +341,40 @@ static void committing_done(struct committing *committing)
 static int collect(struct cop_object *object, struct committing *committing,
 		   const struct cop_progress *progress, struct cop_error *err)
 {
-	int r = workdir_new(object->store, "commit", NULL, &committing->workdir, err);
+	bool in_place = object->is_written && object->view->ops->in_place;
+	int r = 0;
 
+	if (!in_place)
+		r = workdir_new(object->store, "commit", NULL, &committing->workdir, err);
 	if (r < 0)
 		return r;
-	if (!object->is_written)
-		return clean_tree(object, committing->workdir, &committing->tree, err);
-	r = staging_new(object->store, committing->workdir, progress,
+	if (!object->is_written) {
+		r = get_clean(object, committing->workdir, &committing->digest, err);
+		return r != 0 ? r : view_empty_tree(&committing->tree, err);
+	}
+	r = staging_new(object->store,
+			in_place ? object->view->workdir : committing->workdir, progress,
 			&committing->staging, err);
 	if (r < 0)
 		return r;
-	committing->ops = object->view->ops;
-	return committing->ops->capture(object->view, committing->staging,
-					&committing->capture, err);
+	committing->view = object->view;
+	return object->view->ops->capture(object->view, committing->staging,
+					  &committing->capture, err);
+}
+
+static void make_request(const struct cop_object *object,
+			 const struct committing *committing,
+			 struct commit_request *request)
+{
+	request->tree =
+		committing->capture ? committing->capture->tree : committing->tree;
+	request->object =
+		committing->capture ? &object->view->digest : &committing->digest;
+	request->workdir =
+		committing->workdir ? committing->workdir : object->view->workdir;
+	request->staging = committing->staging;
+	/* Until the view has let go of what was moved. */
+	request->keep_moves = !committing->workdir;
 }
 
 /* Nothing can fail from here on. */
@@ -357,12 +384,14 @@ static void adopt(struct cop_object *object, struct committing *committing,
 	struct view *view = object->view;
 
 	if (committing->capture) {
-		view->ops->adopt(view, TAKE_PTR(committing->capture));
+		view->ops->adopt(view, TAKE_PTR(committing->capture), digest);
 		view->digest = *digest;
 		view->has_digest = true;
 		/* The commit's directory has registered the new object. */
-		workdir_free(view->anchor);
-		view->anchor = TAKE_PTR(committing->workdir);
+		if (committing->workdir) {
+			workdir_free(view->anchor);
+			view->anchor = TAKE_PTR(committing->workdir);
+		}
 		view_share(view);
 		object->is_written = false;
 	}
@@ -396,9 +425,7 @@ static int commit(struct cop_object *object, const struct object_commit_options 
 	r = collect(object, &committing, request.progress, err);
 	if (r < 0)
 		return r;
-	request.tree = committing.capture ? committing.capture->tree : committing.tree;
-	request.workdir = committing.workdir;
-	request.staging = committing.staging;
+	make_request(object, &committing, &request);
 	r = store_commit(object->store, &request, &digest, err);
 	if (r < 0)
 		return r;
@@ -463,6 +490,7 @@ int object_changes(struct cop_object *object, struct object_changes *ret,
 {
 	auto_ptr(workdir) workdir = NULL;
 	auto_ptr(tree) tree = NULL;
+	struct cop_digest digest;
 	int r = refuse_writing(object, "count the changes of", err);
 
 	if (r < 0)
@@ -474,7 +502,9 @@ int object_changes(struct cop_object *object, struct object_changes *ret,
 	r = workdir_new(object->store, "changes", NULL, &workdir, err);
 	if (r < 0)
 		return r;
-	r = clean_tree(object, workdir, &tree, err);
+	r = get_clean(object, workdir, &digest, err);
+	if (r >= 0)
+		r = view_read_tree(object->store, r > 0 ? &digest : NULL, &tree, err);
 	if (r < 0)
 		return r;
 	*ret = (struct object_changes){.n_entries = tree->n_nodes};

@@ -10,41 +10,46 @@
 
 struct view;
 
-/* struct view_capture - a view as it is at one moment; a kind embeds it likewise */
+/*
+ * struct view_capture - a view as it is at one moment; a kind embeds it likewise
+ * @tree: canonical: what shall be committed; NULL: what view->digest stands for
+ */
 struct view_capture {
-	struct tree *tree; /* canonical: what shall be committed */
+	struct tree *tree;
 };
 
 /*
  * struct view_ops
- * @describe: for view_describe()
- * @open:     make the view of @tree (consumed) in view->workdir, set view->path
+ * @in_place: new contents are committed from where they are in view->workdir, which is
+ *	      the work directory of the commit, too
+ * @open:     make the view of @digest (NULL: an empty tree) in @workdir, set view->path
  * @close:    let go of everything but the common part, and free the view
- * @prepare_writing: from now on writing to view->path is allowed
+ * @prepare:  from now on view->path shows the tree, and may be written to where @writing
  * @capture:  bring the tree up to date; new contents go to @staging, which is finished
  *            when it returns
- * @adopt:    the capture (consumed) was committed: it is what the view grows from now.
- *            Cannot fail.
- * @drop:     forget a capture
+ * @adopt:    the capture (consumed) was committed as @digest: it is what the view grows
+ *	      from now.  Cannot fail.
+ * @drop:     forget a capture, which was not committed
  * @clamp, @changes: as object_clamp() and object_changes()
  */
 struct view_ops {
-	const char *(*describe)(void);
-	int (*open)(struct cop_store *store, struct workdir *workdir, struct tree *tree,
-		    const struct cop_progress *progress, struct view **ret_view,
-		    struct cop_error *err);
+	bool in_place;
+	int (*open)(struct cop_store *store, struct workdir *workdir,
+		    const struct cop_digest *digest, const struct cop_progress *progress,
+		    struct view **ret_view, struct cop_error *err);
 	void (*close)(struct view *view);
-	int (*prepare_writing)(struct view *view, struct cop_error *err);
+	int (*prepare)(struct view *view, bool writing, struct cop_error *err);
 	int (*capture)(struct view *view, struct staging *staging,
 		       struct view_capture **ret_capture, struct cop_error *err);
-	void (*adopt)(struct view *view, struct view_capture *capture);
-	void (*drop)(struct view_capture *capture);
+	void (*adopt)(struct view *view, struct view_capture *capture,
+		      const struct cop_digest *digest);
+	void (*drop)(struct view *view, struct view_capture *capture);
 	int (*clamp)(struct view *view, int64_t epoch, struct cop_error *err);
 	int (*changes)(struct view *view, struct object_changes *ret,
 		       struct cop_error *err);
 };
 
-extern const struct view_ops view_copy_ops;
+extern const struct view_ops view_copy_ops, view_overlay_ops;
 
 struct view {
 	const struct view_ops *ops;
@@ -60,6 +65,11 @@ struct view {
 	bool is_shared;
 };
 
+/* view_choose() - the best kind of view that works in @store, or the one that the
+ * environment's COPPICE_VIEW asks for; see view/choice.c */
+int view_choose(struct cop_store *store, const struct view_ops **ret_ops,
+		struct cop_error *err);
+
 /*
  * view_acquire() - a view of what @id stands for
  * @id:     NULL: an empty tree
@@ -71,6 +81,10 @@ int view_acquire(struct cop_store *store, const char *id, bool shared,
 		 const struct cop_progress *progress, struct view **ret_view,
 		 struct cop_error *err);
 
+/* view_prepare() - show the tree at view->path; @writing: after view_claim() only.  Safe
+ * from any thread. */
+int view_prepare(struct view *view, bool writing, struct cop_error *err);
+
 /* view_release() - for each view_acquire(); NULL is fine.  Return: NULL. */
 struct view *view_release(struct view *view);
 
@@ -79,6 +93,10 @@ void view_share(struct view *view);
 
 /* view_claim() - true: the caller is its only user, and will be; false: others use it */
 bool view_claim(struct view *view);
+
+/* view_read_tree() - of an object, or the empty tree where @digest is NULL */
+int view_read_tree(struct cop_store *store, const struct cop_digest *digest,
+		   struct tree **ret_tree, struct cop_error *err);
 
 /* view_empty_tree() - a root directory 0755 of ours at the epoch, canonical */
 int view_empty_tree(struct tree **ret_tree, struct cop_error *err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The choice of a kind of view, and the list of views that several Objects of this
- * process may read at once.
+ * Opening and closing views, and the list of those that several Objects of this process
+ * may read at once.
  */
 #include <pthread.h>
 
@@ -11,18 +11,6 @@
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct view *shared_views; /* under the mutex, as are the private fields */
-
-/* So far every machine gets the same. */
-static const struct view_ops *choose(const struct cop_store *store)
-{
-	(void)store;
-	return &view_copy_ops;
-}
-
-const char *view_describe(struct cop_store *store)
-{
-	return choose(store)->describe();
-}
 
 int view_empty_tree(struct tree **ret_tree, struct cop_error *err)
 {
@@ -41,6 +29,13 @@ int view_empty_tree(struct tree **ret_tree, struct cop_error *err)
 		return r;
 	*ret_tree = TAKE_PTR(tree);
 	return 0;
+}
+
+int view_read_tree(struct cop_store *store, const struct cop_digest *digest,
+		   struct tree **ret_tree, struct cop_error *err)
+{
+	return digest ? object_read_tree(store, digest, ret_tree, err)
+		      : view_empty_tree(ret_tree, err);
 }
 
 /* Out of the list; the caller holds the mutex. */
@@ -79,14 +74,12 @@ static int open_view(struct cop_store *store, struct workdir *workdir,
 		     struct view **ret_view, struct cop_error *err)
 {
 	auto_ptr(workdir) owned = workdir;
-	auto_ptr(tree) tree = NULL;
+	const struct view_ops *ops;
 	struct view *view;
-	int r = digest ? object_read_tree(store, digest, &tree, err)
-		       : view_empty_tree(&tree, err);
+	int r = view_choose(store, &ops, err);
 
-	if (r < 0)
-		return r;
-	r = choose(store)->open(store, workdir, TAKE_PTR(tree), progress, &view, err);
+	if (r == 0)
+		r = ops->open(store, workdir, digest, progress, &view, err);
 	if (r < 0)
 		return r;
 	view->workdir = TAKE_PTR(owned);
@@ -142,6 +135,16 @@ int view_acquire(struct cop_store *store, const char *id, bool shared,
 				 err);
 	(void)pthread_mutex_lock(&mutex);
 	r = acquire_shared(store, TAKE_PTR(workdir), &digest, progress, ret_view, err);
+	(void)pthread_mutex_unlock(&mutex);
+	return r;
+}
+
+int view_prepare(struct view *view, bool writing, struct cop_error *err)
+{
+	int r;
+
+	(void)pthread_mutex_lock(&mutex);
+	r = view->ops->prepare(view, writing, err);
 	(void)pthread_mutex_unlock(&mutex);
 	return r;
 }

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include "base/fs.h"
 #include "view/descent.h"
@@ -39,6 +40,7 @@ int seen_file(int dir_fd, const char *name, struct seen *ret)
 		.mode = stx.stx_mode,
 		.uid = stx.stx_uid,
 		.gid = stx.stx_gid,
+		.rdev = makedev(stx.stx_rdev_major, stx.stx_rdev_minor),
 	};
 	if (stx.stx_mask & STATX_BTIME)
 		ret->btime = to_timespec(&stx.stx_btime);

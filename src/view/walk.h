@@ -14,6 +14,7 @@ struct seen {
 	struct timespec btime; /* of birth; zero where the file system does not know */
 	uint32_t mode;
 	uint32_t uid, gid;
+	uint64_t rdev;
 };
 
 /* seen_is_same_file() - one inode at two times, not a later one with the same number */

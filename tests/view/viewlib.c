@@ -3,6 +3,8 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -18,6 +20,24 @@ bool is_root(void)
 	return geteuid() == 0;
 }
 
+bool is_overlay(const struct scratch *scratch)
+{
+	return strncmp(view_describe(scratch->store), "overlay", 7) == 0;
+}
+
+/* What a test that fails leaves mounted goes away with us. */
+static void hide_mounts(void)
+{
+	static bool hidden;
+
+	if (hidden || !is_root())
+		return;
+	hidden = true;
+	if (unshare(CLONE_NEWNS) < 0 ||
+	    mount(NULL, "/", NULL, MS_SLAVE | MS_REC, NULL) < 0)
+		print_message("mounts are not private: %s\n", strerror(errno));
+}
+
 int scratch_setup(void **state)
 {
 	struct scratch *scratch = calloc(1, sizeof(*scratch));
@@ -25,6 +45,7 @@ int scratch_setup(void **state)
 
 	if (!scratch)
 		return -1;
+	hide_mounts();
 	(void)strcpy(scratch->path, "/tmp/coppice-view-XXXXXX");
 	if (!mkdtemp(scratch->path))
 		return -1;
@@ -378,6 +399,8 @@ int run_as_nobody(int (*run)(void))
 			_exit(1);
 		/* Else /proc/self would belong to root now. */
 		(void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+		/* All that a plain user may have. */
+		(void)setenv("COPPICE_VIEW", "copy", 1);
 		exit(run());
 	}
 	if (pid < 0 || waitpid(pid, &status, 0) != pid)

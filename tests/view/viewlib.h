@@ -19,6 +19,9 @@ struct scratch {
 	struct cop_store *store;
 };
 
+/* is_overlay() - is that what the store gives? */
+bool is_overlay(const struct scratch *scratch);
+
 /* scratch_setup() / scratch_teardown() - for cmocka; *state is a struct scratch */
 int scratch_setup(void **state);
 int scratch_teardown(void **state);

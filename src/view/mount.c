@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Images and overlays, mounted.
+ *
+ * Kernels differ in what they take: EROFS from a file since 6.12 (and not from a file on
+ * tmpfs or overlayfs), layers of an overlay one by one since 6.7, by fd since 6.13, from
+ * mounts that are attached nowhere later still.  Each way is tried until one works, and
+ * later mounts begin there.  Layers are never given by paths of the user, in which ':'
+ * and ',' would mean something.
+ */
+#include "view/mount.h"
+
+#include <fcntl.h>
+#include <linux/loop.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+
+#include "base/fs.h"
+#include "base/mount.h"
+#include "image/format.h"
+
+#define LOWER_NAME "lower"
+/* How often somebody else may take the loop device that we were told is free. */
+#define LOOP_TRIES 64
+
+static atomic_int first_image_way = MOUNT_IMAGE_FILE;
+static atomic_int first_overlay_way = MOUNT_OVERLAY_DETACHED;
+
+void mount_set_ways(enum mount_image_way image, enum mount_overlay_way overlay)
+{
+	first_image_way = (int)image;
+	first_overlay_way = (int)overlay;
+}
+
+/* Without ACLs in the image the kernel need not look for any. */
+static int image_has_acl(int image_fd, struct cop_error *err)
+{
+	uint8_t header[HEADER_SIZE];
+	ssize_t n = fs_pread_full(image_fd, header, sizeof(header), 0);
+
+	if (n < 0)
+		return err_code(err, (int)n, "read the image");
+	if (n != HEADER_SIZE)
+		return err_set(err, -EBADMSG, "read the image: it is too short");
+	return (get_le32(header + HEADER_FLAGS) & HEADER_FLAG_ACL) != 0;
+}
+
+static int mount_erofs(const char *source, bool has_acl, struct cop_error *err)
+{
+	auto_close int context = mount_open("erofs", err);
+	int r;
+
+	if (context < 0)
+		return context;
+	r = mount_set_text(context, "source", source, err);
+	if (r == 0)
+		r = mount_set_flag(context, "ro", err);
+	if (r == 0 && !has_acl)
+		r = mount_set_flag(context, "noacl", err);
+	return r < 0 ? r : mount_create(context, true, err);
+}
+
+static int mount_from_file(int image_fd, bool has_acl, struct cop_error *err)
+{
+	char source[64];
+
+	(void)snprintf(source, sizeof(source), "/proc/self/fd/%d", image_fd);
+	return mount_erofs(source, has_acl, err);
+}
+
+static int configure_loop(int loop_fd, int image_fd)
+{
+	struct loop_config config = {
+		.fd = (uint32_t)image_fd,
+		.info.lo_flags =
+			LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR | LO_FLAGS_DIRECT_IO,
+	};
+
+	if (ioctl(loop_fd, LOOP_CONFIGURE, &config) == 0)
+		return 0;
+	if (errno != EINVAL)
+		return -errno;
+	/* The file system of the image cannot do direct I/O. */
+	config.info.lo_flags &= ~(uint32_t)LO_FLAGS_DIRECT_IO;
+	return ioctl(loop_fd, LOOP_CONFIGURE, &config) < 0 ? -errno : 0;
+}
+
+/* The device ends with the last fd or mount of it. */
+static int open_loop(int image_fd, char name[64], struct cop_error *err)
+{
+	auto_close int control_fd = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+
+	if (control_fd < 0)
+		return err_errno(err, "open '/dev/loop-control'");
+	for (int i = 0; i < LOOP_TRIES; i++) {
+		auto_close int loop_fd = -EBADF;
+		int number = ioctl(control_fd, LOOP_CTL_GET_FREE), r;
+
+		if (number < 0)
+			return err_errno(err, "find a free loop device");
+		(void)snprintf(name, 64, "/dev/loop%d", number);
+		loop_fd = open(name, O_RDWR | O_CLOEXEC);
+		if (loop_fd < 0)
+			return err_errno(err, "open '%s'", name);
+		r = configure_loop(loop_fd, image_fd);
+		if (r == 0)
+			return TAKE_FD(loop_fd);
+		if (r != -EBUSY)
+			return err_code(err, r, "set up '%s'", name);
+	}
+	return err_set(err, -EBUSY, "find a free loop device: others take them all");
+}
+
+static int mount_from_loop(int image_fd, bool has_acl, struct cop_error *err)
+{
+	char name[64];
+	auto_close int loop_fd = open_loop(image_fd, name, err);
+
+	return loop_fd < 0 ? loop_fd : mount_erofs(name, has_acl, err);
+}
+
+int mount_image(int image_fd, struct cop_error *err)
+{
+	int has_acl = image_has_acl(image_fd, err), r = -ENOTBLK;
+
+	if (has_acl < 0)
+		return has_acl;
+	if (first_image_way == MOUNT_IMAGE_FILE)
+		r = mount_from_file(image_fd, has_acl, err);
+	if (r != -ENOTBLK)
+		return r;
+	return mount_from_loop(image_fd, has_acl, err);
+}
+
+static int set_layers(int context, const struct mount_overlay *options,
+		      enum mount_overlay_way way, int lower_fd, struct cop_error *err)
+{
+	char text[96];
+	int r;
+
+	if (way == MOUNT_OVERLAY_JOINED) {
+		(void)snprintf(text, sizeof(text), "/proc/self/fd/%d::/proc/self/fd/%d",
+			       lower_fd, options->pool_fd);
+		return mount_set_text(context, "lowerdir", text, err);
+	}
+	r = mount_set_directory(context, "lowerdir+", lower_fd, err);
+	if (r == 0)
+		r = mount_set_directory(context, "datadir+", options->pool_fd, err);
+	return r;
+}
+
+static int set_features(int context, const struct mount_overlay *options,
+			struct cop_error *err)
+{
+	int r = mount_set_text(context, "source", options->source, err);
+
+	if (r == 0)
+		r = mount_set_text(context, "metacopy", "on", err);
+	if (r == 0)
+		r = mount_set_text(context, "redirect_dir", "on", err);
+	if (r == 0)
+		r = mount_set_text(context, "xino", "auto", err);
+	if (r < 0 || options->upper_fd < 0)
+		return r;
+	r = mount_set_directory(context, "upperdir", options->upper_fd, err);
+	if (r == 0)
+		r = mount_set_directory(context, "workdir", options->work_fd, err);
+	if (r == 0)
+		r = mount_set_text(context, "index", "on", err);
+	if (r == 0 && options->is_volatile)
+		r = mount_set_flag(context, "volatile", err);
+	return r;
+}
+
+static int create_overlay(const struct mount_overlay *options, enum mount_overlay_way way,
+			  int lower_fd, struct cop_error *err)
+{
+	auto_close int context = mount_open("overlay", err);
+	int r;
+
+	if (context < 0)
+		return context;
+	r = set_layers(context, options, way, lower_fd, err);
+	if (r == 0)
+		r = set_features(context, options, err);
+	return r < 0 ? r : mount_create(context, options->upper_fd < 0, err);
+}
+
+/* The overlay makes private clones of its layers, so it can do without the place. */
+static int create_attached(const struct mount_overlay *options,
+			   enum mount_overlay_way way, struct cop_error *err)
+{
+	auto_close int place_fd = -EBADF;
+	int r;
+
+	if (mkdirat(options->temporary_fd, LOWER_NAME, 0700) < 0 && errno != EEXIST)
+		return err_errno(err, "make a directory for the lower layer");
+	r = mount_attach(options->lower_fd, options->temporary_fd, LOWER_NAME, err);
+	/* It may have been attached there by an earlier mount. */
+	if (r < 0 && r != -EINVAL)
+		return r;
+	place_fd = openat(options->temporary_fd, LOWER_NAME,
+			  O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (place_fd < 0)
+		r = err_errno(err, "open the lower layer");
+	else
+		r = create_overlay(options, way, place_fd, err);
+	return r;
+}
+
+static int try_way(const struct mount_overlay *options, enum mount_overlay_way way,
+		   struct cop_error *err)
+{
+	int r;
+
+	if (way == MOUNT_OVERLAY_DETACHED)
+		r = create_overlay(options, way, options->lower_fd, err);
+	else
+		r = create_attached(options, way, err);
+	return r < 0 ? err_prefix(err, r, "mount an overlay") : r;
+}
+
+int mount_overlay(const struct mount_overlay *options, struct cop_error *err)
+{
+	int first = first_overlay_way, r;
+	struct cop_error later = {};
+
+	r = try_way(options, (enum mount_overlay_way)first, err);
+	for (int way = first + 1; r == -EINVAL && way <= MOUNT_OVERLAY_JOINED; way++) {
+		int again = try_way(options, (enum mount_overlay_way)way, &later);
+
+		if (again < 0)
+			continue;
+		first_overlay_way = way;
+		return again;
+	}
+	return r;
+}
