@@ -2,7 +2,7 @@
 BUILD := build
 CHECK := build-check
 
-.PHONY: all demo check bench install clean packages
+.PHONY: all demo check check-long bench install clean packages
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
 
@@ -18,6 +18,10 @@ demo: packages
 check:
 	@tools/install-packages build run check
 	@tools/check $(CHECK)
+
+# The same with minutes of random changes to views in place of seconds.
+check-long:
+	@COPPICE_FUZZ_COUNT=5000 $(MAKE) --no-print-directory check
 
 bench: packages
 	@tools/install-packages bench

@@ -284,8 +284,6 @@ static int settle_index(struct merge *merge, struct cop_error *err)
 	size_t n_found = 0;
 	int r;
 
-	if (merge->n_entries == 0)
-		return 0;
 	r = options->nids(options->nids_data, merge->lower, &nids, err);
 	if (r < 0)
 		return r;
@@ -586,7 +584,7 @@ static int merge_scanned(struct merge *merge, struct cop_error *err)
 		r = settle_all(merge, err);
 	if (r == 0 && is_untouched(merge))
 		return TREE_UNCHANGED;
-	if (r == 0)
+	if (r == 0 && merge->n_entries > 0)
 		r = settle_index(merge, err);
 	return r < 0 ? r : graft_all(merge, err);
 }

@@ -1117,6 +1117,88 @@ static void a_result_that_is_too_deep_is_refused(void **state)
 	assert_fails(tree_canonicalise(tree, &err), -ERANGE, &err);
 }
 
+static unsigned int next_random(unsigned int n)
+{
+	static uint64_t state = 1;
+
+	state = state * 6364136223846793005U + 1442695040888963407U;
+	return (unsigned int)(state >> 33) % n;
+}
+
+static void random_mark(const char *path)
+{
+	static const char *const names[] = {
+		"opaque",   "redirect", "redirect",	    "redirect",
+		"metacopy", "origin",	"overlay.redirect", "overlay.opaque"};
+	static const char *const values[] = {
+		"",   "y",  "x",      "/",   "/d", "d",	     "s",     ".",
+		"..", "/.", "//d/s/", "a/b", "/f", "/d/s/t", "/../d", "/nowhere"};
+	const char *value = values[next_random(ARRAY_SIZE(values))];
+
+	set_mark(path, names[next_random(ARRAY_SIZE(names))], value, strlen(value));
+}
+
+/* One upper with random marks and random entries of the index. */
+static int merge_random(struct place *place)
+{
+	static const char *const paths[] = {"/d", "/d/s", "/d/s/t", "/e", "/e/f", "/f"};
+	char indexed[160];
+	auto_ptr(tree) tree = NULL;
+	struct cop_error err = {};
+	uint32_t n_most = place->lower->n_nodes;
+	int r;
+
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		unsigned int kind = next_random(6);
+		const char *name = paths[i] + 1;
+
+		if (kind == 0)
+			(void)mknodat(place->upper_fd, name, S_IFCHR, 0);
+		else if (kind == 1)
+			(void)mknodat(place->upper_fd, name, S_IFREG | 0644, 0);
+		else if (kind < 5)
+			(void)mkdirat(place->upper_fd, name, 0755);
+		if (faccessat(place->upper_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		n_most++;
+		for (int k = 0; kind > 0 && k < 2 && next_random(3) > 0; k++)
+			random_mark(in_upper(place, paths[i]));
+	}
+	(void)snprintf(indexed, sizeof(indexed), "%s",
+		       index_name(place, next_random(2) ? "/h" : "/g", false));
+	if (next_random(3) == 0)
+		(void)mknod(indexed, next_random(4) ? S_IFREG | 0644 : S_IFDIR, 0);
+	r = merge(place, &tree, &err);
+	if (r < 0)
+		assert_true(err.message[0] == '\'' ||
+			    text_starts_with(err.message, "index"));
+	if (r == 0)
+		assert_true(tree->n_nodes <= n_most);
+	assert_ok(fs_remove_all(AT_FDCWD, indexed, true, &err), &err);
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+		assert_ok(fs_remove_all(place->upper_fd, paths[i] + 1, true, &err), &err);
+	return r;
+}
+
+static void random_marks_never_make_more_than_both_trees(void **state)
+{
+	struct place *place = *state;
+	unsigned int n_merged = 0;
+
+	lower_dir(place, "/d");
+	lower_dir(place, "/d/s");
+	lower_dir(place, "/d/s/t");
+	lower_file(place, "/d/s/t/f", "f");
+	lower_file(place, "/f", "");
+	lower_pooled(place, "/h", 0xab);
+	lower_link(place, "/h2", "/h");
+	lower_file(place, "/g", "g");
+	for (int i = 0; i < 1500; i++)
+		n_merged += merge_random(place) == 0;
+	/* Neither is the rule. */
+	assert_in_range(n_merged, 100, 1400);
+}
+
 static void a_failing_content_ends_the_merge(void **state)
 {
 	struct place *place = *state;
@@ -1195,6 +1277,7 @@ int main(void)
 		TEST(an_index_entry_that_is_no_handle_is_refused),
 		TEST(two_index_entries_of_one_file_are_refused),
 		TEST(a_result_that_is_too_deep_is_refused),
+		TEST(random_marks_never_make_more_than_both_trees),
 		TEST(a_failing_content_ends_the_merge),
 	};
 

@@ -44,10 +44,14 @@ void changes_done(struct changes *changes)
 
 static void add_path(struct changes *changes, const char *path, mode_t mode)
 {
+	struct change_path added = {.mode = mode};
+
 	if (changes->n_paths == PATHS_MOST)
 		return;
-	changes->paths[changes->n_paths].path = strdup(path);
-	changes->paths[changes->n_paths++].mode = mode;
+	added.path = strdup(path);
+	if (!added.path)
+		abort();
+	changes->paths[changes->n_paths++] = added;
 }
 
 static int by_name(const struct dirent **a, const struct dirent **b)
