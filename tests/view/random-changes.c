@@ -180,7 +180,7 @@ static size_t any_size(struct changes *changes)
 
 static int write_to(struct changes *changes, const char *path, int flags)
 {
-	char bytes[16384];
+	char bytes[10000];
 	size_t size = any_size(changes);
 	int fd = open(path, flags | O_WRONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0644);
 	int r = 0;
