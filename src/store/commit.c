@@ -273,7 +273,8 @@ static int publish_new(struct commit *commit, struct store_lock **ret_lock,
 		.store = commit->store,
 		.workdir_fd = commit->workdir_fd,
 		.moves = &commit->moves,
-		.tree = commit->request->tree,
+		.tree = commit->request->base_is_held ? NULL : commit->request->tree,
+		.staging = commit->request->staging,
 		.replace_image = commit->is_damaged,
 	};
 	auto_lock *lock = NULL;
@@ -298,7 +299,11 @@ static int register_old(struct commit *commit, struct store_lock **ret_lock,
 
 	r = store_lock_take(commit->store, STORE_LOCK_SHARED, &lock, err);
 	if (r == 0)
-		r = publish_check_files(commit->store, commit->request->tree, err);
+		r = commit->request->base_is_held
+			    ? publish_check_staged(commit->store,
+						   commit->request->staging, err)
+			    : publish_check_files(commit->store, commit->request->tree,
+						  err);
 	if (r < 0)
 		return r;
 	if (!object_is_whole(commit->store, &commit->moves.object,

@@ -87,6 +87,8 @@ void staging_totals(const struct staging *staging, struct staging_totals *ret);
  * @class, @name: the ref to set at the end; NULL: none
  * @meta:    of the ref; borrowed, may be NULL
  * @progress: may be NULL
+ * @base_is_held: whatever is not in @staging belongs to an object that a work directory
+ *of ours has held in use since it was found whole: need not be looked for again
  * @keep_moves: leave tmp/ID/moves for store_commit_settled(), as the caller has to let go
  *	     of what was moved first
  */
@@ -100,6 +102,7 @@ struct commit_request {
 	const json_t *meta;
 	const struct cop_progress *progress;
 	bool keep_moves;
+	bool base_is_held;
 };
 
 /*

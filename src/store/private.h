@@ -227,7 +227,8 @@ bool workdir_unmount(int workdir_fd);
 
 /*
  * struct publication - what gets its final name; the caller holds the shared lock
- * @tree: of the object; every pool file of it must be there in the end
+ * @tree: of the object; every pool file of it must be there in the end; NULL: only those
+ *	  that @staging found there
  * @replace_image: the one that is there is not trusted
  */
 struct publication {
@@ -235,6 +236,7 @@ struct publication {
 	int workdir_fd;
 	struct moves *moves;
 	const struct tree *tree;
+	const struct staging *staging;
 	bool replace_image;
 };
 /* publish() - -EAGAIN: a file that the pool had is gone; the message names it */
@@ -242,6 +244,9 @@ int publish(const struct publication *publication, struct cop_error *err);
 /* publish_check_files() - 0 when the pool has every file of @tree; -EAGAIN */
 int publish_check_files(const struct cop_store *store, const struct tree *tree,
 			struct cop_error *err);
+/* publish_check_staged() - the same for what @staging (may be NULL) found in the pool */
+int publish_check_staged(const struct cop_store *store, const struct staging *staging,
+			 struct cop_error *err);
 
 /* ---- commit.c */
 

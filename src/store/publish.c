@@ -148,6 +148,30 @@ int publish_check_files(const struct cop_store *store, const struct tree *tree,
 	return 0;
 }
 
+int publish_check_staged(const struct cop_store *store, const struct staging *staging,
+			 struct cop_error *err)
+{
+	char payload[TREE_PAYLOAD_SIZE];
+	size_t position = 0;
+	void *value;
+
+	while (staging && map_next(staging->files, &position, NULL, NULL, &value)) {
+		const struct staged_file *file = value;
+		int r;
+
+		if (file->state != STAGED_IN_POOL)
+			continue;
+		r = pool_state(store, &file->digest, file->size, err);
+		if (r < 0)
+			return r;
+		if (r == 0)
+			return err_set(err, -EAGAIN,
+				       "the pool of store '%s' lacks 'files/%s'",
+				       store->path, tree_payload(&file->digest, payload));
+	}
+	return 0;
+}
+
 int publish(const struct publication *publication, struct cop_error *err)
 {
 	const struct cop_store *store = publication->store;
@@ -157,8 +181,10 @@ int publish(const struct publication *publication, struct cop_error *err)
 	int r;
 
 	r = move_files(publication, err);
-	if (r == 0)
+	if (r == 0 && publication->tree)
 		r = publish_check_files(store, publication->tree, err);
+	else if (r == 0)
+		r = publish_check_staged(store, publication->staging, err);
 	if (r < 0)
 		return r;
 	/* The list follows from the object, so an older one is as good. */

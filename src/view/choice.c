@@ -49,7 +49,7 @@ static void choose_copy(struct choice *choice, const char *why)
 
 static void choose(struct choice *choice, struct cop_store *store)
 {
-	enum wish wish;
+	enum wish wish = WISH_NONE;
 	int r = read_wish(&wish, &choice->error);
 
 	if (r < 0) {

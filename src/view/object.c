@@ -375,6 +375,7 @@ static void make_request(const struct cop_object *object,
 	request->staging = committing->staging;
 	/* Until the view has let go of what was moved. */
 	request->keep_moves = !committing->workdir;
+	request->base_is_held = !committing->workdir;
 }
 
 /* Nothing can fail from here on. */
