@@ -58,7 +58,8 @@ int overlay_index_nid(const char *name, uint64_t *ret_nid);
 
 /*
  * tree_merge() - what the overlay of @upper_fd over @lower shows
- * @lower:    canonical; the very tree whose image was mounted; not needed afterwards
+ * @lower:    as image_read() gives it or canonical; its image was mounted; not needed
+ *	      afterwards
  * @upper_fd: its upper directory, not mounted any more (not O_PATH); never written to
  *
  * The tree is finished, not canonicalised, as data may still be on its way.  What only

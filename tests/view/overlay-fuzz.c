@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * overlay-fuzz [--seed N] [--count N] [--in DIR] [--on TYPE] [--verbose]
+ * overlay-fuzz [--objects] [--seed N] [--count N] [--in DIR] [--on TYPE] [--verbose]
  *
  * What the kernel shows of an overlay is the only truth about the rule by which a lower
  * tree and an upper directory are merged.  Each seed makes a random tree, and then, some
@@ -8,6 +8,8 @@
  * shows, unmounts it and merges.  The merged tree must say the same as the live view did,
  * as the view of its own image does, and as the files that it is laid out to.
  *
+ * @--objects: the same through Objects and the store, in the kind of view that
+ * COPPICE_VIEW names, instead of mounts and merging of its own.
  * @--on: make a file system of this type in a file and work there; exit 77 when its tools
  * are not installed or when the machine allows no such mounts.
  */
@@ -21,6 +23,8 @@
 #include <sys/xattr.h>
 #include <time.h>
 
+#include <coppice/object.h>
+
 #include "base/fs.h"
 #include "base/process.h"
 #include "base/text.h"
@@ -28,6 +32,7 @@
 #include "image/image.h"
 #include "random-changes.h"
 #include "store/commit.h"
+#include "store/object.h"
 #include "store/store.h"
 #include "tree/dump.h"
 #include "tree/merge.h"
@@ -43,6 +48,7 @@ struct fuzz {
 	struct cop_store *store;
 	uint64_t seed;
 	bool verbose;
+	bool objects;
 	struct changes changes;
 	uint64_t n_rounds, n_unchanged, n_changes, n_refused, n_upper, n_metadata;
 };
@@ -481,18 +487,23 @@ static int run_round(struct fuzz *fuzz, struct tree **lower, struct cop_error *e
 	return 0;
 }
 
-static int make_base(struct fuzz *fuzz, struct tree **ret_tree, struct cop_error *err)
+static void fill_base(struct fuzz *fuzz)
 {
-	int r;
-
-	if (mkdir("base", 0755) < 0)
-		return err_errno(err, "mkdir 'base'");
 	fuzz->changes.root = "base";
 	for (int i = 0; i < BASE_STEPS; i++) {
 		changes_make(&fuzz->changes);
 		if (changes_random(&fuzz->changes, 2 * BASE_STEPS) == 0)
 			changes_make_whiteouts(&fuzz->changes);
 	}
+}
+
+static int make_base(struct fuzz *fuzz, struct tree **ret_tree, struct cop_error *err)
+{
+	int r;
+
+	if (mkdir("base", 0755) < 0)
+		return err_errno(err, "mkdir 'base'");
+	fill_base(fuzz);
 	r = read_directory("base", true, ret_tree, err);
 	return r < 0 ? r : fs_remove_all(AT_FDCWD, "base", true, err);
 }
@@ -502,8 +513,6 @@ static int run_seed(struct fuzz *fuzz, struct cop_error *err)
 	auto_ptr(tree) tree = NULL;
 	int r;
 
-	fuzz->changes.state = fuzz->seed;
-	fuzz->changes.verbose = fuzz->verbose;
 	r = make_base(fuzz, &tree, err);
 	fuzz->changes.root = "view";
 	for (int i = 0; i < ROUNDS && r == 0; i++) {
@@ -513,7 +522,92 @@ static int run_seed(struct fuzz *fuzz, struct cop_error *err)
 	}
 	if (r == 0 && can_export(tree))
 		r = check_export(fuzz, tree, err);
-	changes_done(&fuzz->changes);
+	return r;
+}
+
+/* --- the same through Objects --- */
+
+static int commit_base(struct fuzz *fuzz, struct cop_error *err)
+{
+	const struct commit_directory_options options = {
+		.class = REF_NAME, .name = "tree", .source_epoch = -1};
+	auto_close int fd = -EBADF;
+	struct cop_digest digest;
+	int r;
+
+	if (mkdir("base", 0755) < 0)
+		return err_errno(err, "mkdir 'base'");
+	fill_base(fuzz);
+	fd = open("base", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	r = store_commit_directory(fuzz->store, fd, &options, &digest, err);
+	return r < 0 ? r : fs_remove_all(AT_FDCWD, "base", true, err);
+}
+
+static int check_reading(struct cop_object *object, const struct tree *tree,
+			 struct cop_error *err)
+{
+	struct cop_reader *reader = NULL;
+	auto_ptr(tree) shown = NULL;
+	int r = cop_object_read(object, &reader, err);
+
+	if (r == 0)
+		r = read_directory(cop_reader_path(reader), false, &shown, err);
+	if (r == 0)
+		r = compare(tree, shown, "the committed tree and a reader", err);
+	cop_reader_close(reader);
+	return r;
+}
+
+static int run_object_round(struct fuzz *fuzz, struct cop_object *object,
+			    struct cop_error *err)
+{
+	uint32_t n = changes_random(&fuzz->changes, MOST_STEPS);
+	auto_ptr(tree) live = NULL;
+	auto_ptr(tree) tree = NULL;
+	struct cop_digest digest;
+	int r = cop_object_write(object, &fuzz->changes.root, err);
+
+	if (r < 0)
+		return r;
+	for (uint32_t i = 0; i < n; i++)
+		changes_make(&fuzz->changes);
+	r = read_directory(fuzz->changes.root, false, &live, err);
+	if (r == 0)
+		r = cop_object_write_end(object, err);
+	if (r == 0)
+		r = cop_store_commit(fuzz->store, object, "tree", &digest, err);
+	if (r == 0)
+		r = object_read_tree(fuzz->store, &digest, &tree, err);
+	/* An image does not tell every time at which name its inode stood. */
+	if (r == 0)
+		r = tree_canonicalise(tree, err);
+	if (r < 0)
+		return r;
+	fuzz->n_rounds++;
+	forget_idle_marks(live);
+	r = compare(tree, live, "the committed tree and the live view", err);
+	if (r == 0)
+		r = check_reading(object, tree, err);
+	return r == 0 && can_export(tree) ? check_export(fuzz, tree, err) : r;
+}
+
+static int run_object_seed(struct fuzz *fuzz, struct cop_error *err)
+{
+	struct cop_object *object = NULL;
+	int r = commit_base(fuzz, err);
+
+	for (int i = 0; i < ROUNDS && r == 0; i++) {
+		if (fuzz->verbose)
+			(void)fprintf(stderr, " round %d\n", i);
+		/* Now and then the Object goes on from what it committed itself. */
+		if (!object || changes_random(&fuzz->changes, 2)) {
+			object = cop_object_free(object);
+			r = cop_object_new(fuzz->store, "tree", &object, err);
+		}
+		if (r == 0)
+			r = run_object_round(fuzz, object, err);
+	}
+	cop_object_free(object);
 	return r;
 }
 
@@ -606,7 +700,10 @@ static int run(struct fuzz *fuzz, uint64_t seed, uint64_t count, struct cop_erro
 
 	for (uint64_t i = 0; i < count && r == 0; i++) {
 		fuzz->seed = seed + i;
-		r = run_seed(fuzz, err);
+		fuzz->changes.state = fuzz->seed;
+		fuzz->changes.verbose = fuzz->verbose;
+		r = fuzz->objects ? run_object_seed(fuzz, err) : run_seed(fuzz, err);
+		changes_done(&fuzz->changes);
 	}
 	(void)printf(
 		"%llu rounds (%llu untouched), %llu changes (%llu more were refused), "
@@ -626,6 +723,7 @@ int main(int argc, char **argv)
 		{"in", required_argument, NULL, 'i'},
 		{"on", required_argument, NULL, 'o'},
 		{"verbose", no_argument, NULL, 'v'},
+		{"objects", no_argument, NULL, 'O'},
 		{},
 	};
 	const char *in = "/var/tmp", *on = NULL, *many = getenv("COPPICE_FUZZ_COUNT");
@@ -648,6 +746,8 @@ int main(int argc, char **argv)
 			on = optarg;
 		else if (option == 'v')
 			fuzz.verbose = true;
+		else if (option == 'O')
+			fuzz.objects = true;
 		else if (option == '?')
 			return 2;
 	}
