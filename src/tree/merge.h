@@ -4,7 +4,7 @@
  *
  * The upper is what Linux leaves there with metacopy=on, redirect_dir=on and index=on:
  * entries that are new or changed, whiteouts, and xattrs that say from where in the lower
- * tree an entry comes.  docs/views.md tells the rule.  An upper directory is data from a
+ * tree an entry comes.  docs/merge.md tells the rule.  An upper directory is data from a
  * disk: whatever stands in it, the result has at most the names of both together.
  */
 #pragma once
