@@ -6,7 +6,10 @@
 #include <string.h>
 #include <sys/mount.h>
 
-#define LOG_SIZE 512
+#include "base/fs.h"
+
+#define LOG_SIZE      512
+#define MOUNTINFO_MAX (64 * MIB)
 
 /* The last complaint in the context's log, without its "e "; "" when there is none. */
 static const char *last_complaint(int context, char text[LOG_SIZE])
@@ -125,6 +128,70 @@ int mount_detach(int dir_fd, const char *name, bool lazy, struct cop_error *err)
 	if (umount2(path, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) < 0)
 		return err_errno(err, "unmount '%s'", name);
 	return 0;
+}
+
+/* \040 and the like, in place. */
+static void unescape(char *text)
+{
+	char *to = text;
+
+	for (; *text; text++) {
+		if (text[0] == '\\' && text[1] >= '0' && text[1] <= '3' &&
+		    text[2] >= '0' && text[2] <= '7' && text[3] >= '0' &&
+		    text[3] <= '7') {
+			*to++ = (char)((text[1] - '0') << 6 | (text[2] - '0') << 3 |
+				       (text[3] - '0'));
+			text += 3;
+		} else {
+			*to++ = *text;
+		}
+	}
+	*to = '\0';
+}
+
+/* ID PARENT DEV ROOT PATH OPTIONS [...] - TYPE SOURCE OPTIONS: see proc(5) */
+static bool read_line(char *line, char **ret_path, char **ret_source)
+{
+	char *rest = strstr(line, " - "), *save = NULL, *path, *source;
+
+	if (!rest)
+		return false;
+	*rest = '\0';
+	path = strtok_r(line, " ", &save);
+	for (int i = 0; path && i < 4; i++)
+		path = strtok_r(NULL, " ", &save);
+	source = strtok_r(rest + strlen(" - "), " ", &save);
+	source = source ? strtok_r(NULL, " ", &save) : NULL;
+	if (!path || !source)
+		return false;
+	unescape(path);
+	unescape(source);
+	*ret_path = path;
+	*ret_source = source;
+	return true;
+}
+
+int mount_each(int (*visit)(void *data, const char *path, const char *source), void *data,
+	       struct cop_error *err)
+{
+	auto_close int fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+	auto_buf text = {};
+	char *save = NULL;
+	int r;
+
+	if (fd < 0)
+		return err_errno(err, "open '/proc/self/mountinfo'");
+	r = fs_read_all(fd, MOUNTINFO_MAX, &text, err);
+	if (r < 0 || text.size == 0)
+		return r;
+	for (char *line = strtok_r(text.data, "\n", &save); line && r == 0;
+	     line = strtok_r(NULL, "\n", &save)) {
+		char *path, *source;
+
+		if (read_line(line, &path, &source))
+			r = visit(data, path, source);
+	}
+	return r;
 }
 
 /* In the kernel, claiming the upper is the first thing that a mount with index=on does;

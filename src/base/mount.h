@@ -42,6 +42,11 @@ int mount_set_read_only(int dir_fd, const char *name, bool read_only,
  * -EBUSY; -EINVAL: nothing is mounted there. */
 int mount_detach(int dir_fd, const char *name, bool lazy, struct cop_error *err);
 
+/* mount_each() - call @visit for every mount of our namespace, later ones last; a return
+ * that is not 0 ends the list and is returned.  Strings die with the call. */
+int mount_each(int (*visit)(void *data, const char *path, const char *source),
+	       void *data, struct cop_error *err);
+
 /*
  * mount_upper_in_use() - is the upper of an overlay still mounted, in whatever namespace?
  * @lower_fd: its lower layer, or any other directory when the upper is not used again

@@ -431,7 +431,9 @@ static int run_build(struct cli *cli, int argc, char **argv, struct cop_error *e
 	(void)argc;
 	if (cli->options[0] && !cli->options[1])
 		return cli_usage_error(err, "build: --export needs --output-directory");
-	r = cli_catch_signals(cli, err);
+	r = cli_private_mounts(err);
+	if (r == 0)
+		r = cli_catch_signals(cli, err);
 	if (r == 0)
 		r = find_places(&places, cli->lists[3], err);
 	if (r == 0)

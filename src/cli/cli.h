@@ -73,8 +73,8 @@ extern const struct verb *const cli_verbs[];
 
 extern const struct verb verb_init, verb_status, verb_commit, verb_digest, verb_refs,
 	verb_ref_set, verb_ref_rm, verb_ls, verb_cat, verb_dump, verb_diff, verb_export,
-	verb_import, verb_run, verb_log, verb_lock, verb_manifest, verb_build,
-	verb_inspect, verb_help;
+	verb_import, verb_run, verb_log, verb_mount, verb_umount, verb_lock,
+	verb_manifest, verb_build, verb_inspect, verb_help;
 
 /* cli_store() - open the store (made on first use) and keep it in @cli */
 int cli_store(struct cli *cli, struct cop_store **ret_store, struct cop_error *err);
@@ -99,6 +99,10 @@ int cli_print_json(const json_t *json, struct cop_error *err);
 /* cli_print_digest() - as a line, or {"digest": ...} with --json */
 int cli_print_digest(struct cli *cli, const struct cop_digest *digest,
 		     struct cop_error *err);
+
+/* cli_private_mounts() - from now on what we mount is seen by nobody else and ends with
+ * us, however we end; before any thread is made */
+int cli_private_mounts(struct cop_error *err);
 
 /* cli_catch_signals() - from now on SIGINT and SIGTERM make cli->cancel_fd readable
  * instead of ending the program; a second one ends it */

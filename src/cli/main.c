@@ -2,9 +2,11 @@
 /* The program: finds the verb, reads its options, runs it, and prints its error, once. */
 #include <fcntl.h>
 #include <getopt.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/mount.h>
 
 #include "base/log.h"
 #include "cli/cli.h"
@@ -17,10 +19,11 @@
 #define LIST_MAX 256
 
 const struct verb *const cli_verbs[] = {
-	&verb_build,  &verb_lock, &verb_manifest, &verb_inspect, &verb_init, &verb_commit,
-	&verb_digest, &verb_refs, &verb_ref_set,  &verb_ref_rm,	 &verb_ls,   &verb_cat,
-	&verb_dump,   &verb_diff, &verb_export,	  &verb_import,	 &verb_run,  &verb_log,
-	&verb_status, &verb_help, NULL,
+	&verb_build,  &verb_lock,   &verb_manifest, &verb_inspect, &verb_init,
+	&verb_commit, &verb_digest, &verb_refs,	    &verb_ref_set, &verb_ref_rm,
+	&verb_ls,     &verb_cat,    &verb_dump,	    &verb_diff,	   &verb_export,
+	&verb_import, &verb_run,    &verb_log,	    &verb_mount,   &verb_umount,
+	&verb_status, &verb_help,   NULL,
 };
 
 static int signal_pipe[2] = {-EBADF, -EBADF};
@@ -59,6 +62,19 @@ static void on_signal(int number)
 	caught_signal = number;
 	(void)!write(signal_pipe[1], "", 1);
 	errno = saved;
+}
+
+int cli_private_mounts(struct cop_error *err)
+{
+	if (unshare(CLONE_NEWNS) < 0) {
+		/* Nor could we mount anything. */
+		if (errno == EPERM)
+			return 0;
+		return err_errno(err, "make a mount namespace");
+	}
+	if (mount(NULL, "/", NULL, MS_SLAVE | MS_REC, NULL) < 0)
+		return err_errno(err, "keep mounts to ourselves");
+	return 0;
 }
 
 int cli_catch_signals(struct cli *cli, struct cop_error *err)

@@ -54,7 +54,9 @@ static int run_in_tree(struct cli *cli, int argc, char **argv, struct cop_error 
 	const char *path;
 	int r, status;
 
-	r = cli_get(cli, argv[0], &digest, err);
+	r = cli_private_mounts(err);
+	if (r == 0)
+		r = cli_get(cli, argv[0], &digest, err);
 	if (r == 0)
 		r = cop_object_new(cli->store, argv[0], &object, err);
 	if (r == 0)

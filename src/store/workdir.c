@@ -22,17 +22,36 @@ struct workdir {
 	char *name; /* below the store: "tmp/ID" */
 	char *path;
 	int fd;
+	bool is_kept;  /* stays */
+	bool was_kept; /* is below views */
 };
+
+static void remove_directory(struct workdir *workdir)
+{
+	char gone[FS_TEMPORARY_NAME + sizeof("tmp/gone-")], random[FS_TEMPORARY_NAME];
+	const char *name = workdir->name;
+
+	if (!workdir_unmount(workdir->fd))
+		return;
+	/* What is half removed must not look like a view. */
+	if (workdir->was_kept) {
+		(void)snprintf(gone, sizeof(gone), "tmp/gone-%s",
+			       fs_temporary_name(random) + strlen(".tmp-"));
+		if (renameat(workdir->store->fd, name, workdir->store->fd, gone) < 0)
+			return;
+		name = gone;
+	}
+	/* The lock is held until all is gone.  Root needs no force, and must not change
+	 * the mode of an inode that the pool may share. */
+	(void)fs_remove_all(workdir->store->fd, name, geteuid() != 0, NULL);
+}
 
 struct workdir *workdir_free(struct workdir *workdir)
 {
 	if (!workdir)
 		return NULL;
-	/* The lock is held until all is gone.  Root needs no force, and must not change
-	 * the mode of an inode that the pool may share. */
-	if (workdir->fd >= 0 && workdir_unmount(workdir->fd))
-		(void)fs_remove_all(workdir->store->fd, workdir->name, geteuid() != 0,
-				    NULL);
+	if (workdir->fd >= 0 && !workdir->is_kept)
+		remove_directory(workdir);
 	closep(&workdir->fd);
 	free(workdir->path);
 	free(workdir->name);
@@ -137,6 +156,85 @@ int workdir_new(struct cop_store *store, const char *prefix, const char *suffix,
 		return r;
 	*ret_workdir = TAKE_PTR(workdir);
 	return 0;
+}
+
+static int set_place(struct workdir *workdir, const char *id, struct cop_error *err)
+{
+	auto_free char *name = NULL, *path = NULL;
+
+	if (asprintf(&name, "views/%s", id) < 0)
+		name = NULL;
+	if (asprintf(&path, "%s/views/%s", workdir->store->path, id) < 0)
+		path = NULL;
+	if (!name || !path)
+		return err_oom(err);
+	free(workdir->name);
+	free(workdir->path);
+	workdir->name = TAKE_PTR(name);
+	workdir->path = TAKE_PTR(path);
+	workdir->is_kept = true;
+	workdir->was_kept = true;
+	return 0;
+}
+
+int workdir_keep(struct workdir *workdir, struct cop_error *err)
+{
+	char to[STORE_PATH_SIZE];
+
+	(void)snprintf(to, sizeof(to), "views/%s", workdir_id(workdir));
+	if (renameat(workdir->store->fd, workdir->name, workdir->store->fd, to) < 0)
+		return err_errno(err, "keep '%s' in store '%s'", workdir->name,
+				 workdir->store->path);
+	return set_place(workdir, to + strlen("views/"), err);
+}
+
+int workdir_open_kept(struct cop_store *store, const char *id,
+		      struct workdir **ret_workdir, struct cop_error *err)
+{
+	auto_ptr(workdir) workdir = NULL;
+	struct stat st;
+	int r = store_check_writable(store, err);
+
+	if (r < 0)
+		return r;
+	if (!text_is_hex(id) || strlen(id) > AFFIX_MAX)
+		return err_set(err, -ENOENT, "'%s' is not the id of a view", id);
+	workdir = calloc(1, sizeof(*workdir));
+	if (!workdir)
+		return err_oom(err);
+	workdir->store = store;
+	workdir->fd = -EBADF;
+	r = set_place(workdir, id, err);
+	if (r < 0)
+		return r;
+	workdir->fd = openat(store->fd, workdir->name,
+			     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (workdir->fd < 0 && errno == ENOENT)
+		return err_set(err, -ENOENT, "there is no view '%s' in store '%s'", id,
+			       store->path);
+	if (workdir->fd < 0)
+		return err_errno(err, "open view '%s' of store '%s'", id, store->path);
+	if (flock(workdir->fd, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK
+			       ? err_set(err, -EBUSY,
+					 "another process works on view '%s' right now",
+					 id)
+			       : err_errno(err, "lock view '%s'", id);
+	/* It may have been ended between our open and our lock. */
+	if (fstatat(store->fd, workdir->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return err_errno(err, "open view '%s' of store '%s'", id, store->path);
+	*ret_workdir = TAKE_PTR(workdir);
+	return 0;
+}
+
+void workdir_doom(struct workdir *workdir)
+{
+	workdir->is_kept = false;
+}
+
+const char *workdir_id(const struct workdir *workdir)
+{
+	return strrchr(workdir->name, '/') + 1;
 }
 
 int workdir_fd(const struct workdir *workdir)

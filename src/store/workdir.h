@@ -21,6 +21,23 @@ int workdir_new(struct cop_store *store, const char *prefix, const char *suffix,
 struct workdir *workdir_free(struct workdir *workdir);
 DEFINE_AUTO_PTR(workdir)
 
+/*
+ * views/ID: a directory that stays when its handle is freed and is never swept: that of a
+ * view that lives until somebody ends it.  Its lock only says that somebody works on it.
+ *
+ * workdir_keep() - move it from tmp to views, under the same id
+ * workdir_open_kept() - by its id.  Return: 0; -ENOENT: there is none; -EBUSY: another
+ * process works on it; another negative errno.
+ * workdir_doom() - it goes with its handle after all
+ */
+int workdir_keep(struct workdir *workdir, struct cop_error *err);
+int workdir_open_kept(struct cop_store *store, const char *id,
+		      struct workdir **ret_workdir, struct cop_error *err);
+void workdir_doom(struct workdir *workdir);
+
+/* workdir_id() - its name; borrowed */
+const char *workdir_id(const struct workdir *workdir);
+
 /* workdir_fd() - the directory; borrowed */
 int workdir_fd(const struct workdir *workdir);
 

@@ -70,6 +70,22 @@ int cop_object_new(struct cop_store *store, const char *base,
 	return 0;
 }
 
+int object_of_view(struct cop_store *store, struct view *view,
+		   struct cop_object **ret_object, struct cop_error *err)
+{
+	struct cop_object *object = NULL;
+	int r = cop_object_new(store, NULL, &object, err);
+
+	if (r < 0) {
+		view_release(view);
+		return r;
+	}
+	object->view = view;
+	object->is_written = true;
+	*ret_object = object;
+	return 0;
+}
+
 static void drop_view(struct cop_object *object)
 {
 	object->view = view_release(object->view);

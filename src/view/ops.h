@@ -88,6 +88,11 @@ int view_prepare(struct view *view, bool writing, struct cop_error *err);
 /* view_release() - for each view_acquire(); NULL is fine.  Return: NULL. */
 struct view *view_release(struct view *view);
 
+/* object_of_view() - an Object that is what was written to @view, which it owns from then
+ * on, in any case; to be committed */
+int object_of_view(struct cop_store *store, struct view *view,
+		   struct cop_object **ret_object, struct cop_error *err);
+
 /* view_share() - let others read it, as it is what its digest says */
 void view_share(struct view *view);
 

@@ -142,7 +142,7 @@ int overlay_blame(const struct overlay_view *overlay, bool writers, struct cop_e
 	bool found = false;
 	struct stat st;
 
-	if (proc_fd >= 0 && fstatat(overlay->dir_fd, OVERLAY_TREE, &st, 0) == 0 &&
+	if (proc_fd >= 0 && fstatat(overlay->place_fd, overlay->place, &st, 0) == 0 &&
 	    fs_list(proc_fd, &names, NULL, NULL) == 0) {
 		search.dev = st.st_dev;
 		for (char **name = names; !found && *name; name++)

@@ -27,7 +27,7 @@
 /* The mark of a volatile mount, which makes the kernel refuse the next one. */
 #define VOLATILE_MARK "work/work/incompat/volatile"
 
-static struct overlay_view *overlay_view_free(struct overlay_view *overlay)
+struct overlay_view *overlay_view_free(struct overlay_view *overlay)
 {
 	if (!overlay)
 		return NULL;
@@ -39,7 +39,6 @@ static struct overlay_view *overlay_view_free(struct overlay_view *overlay)
 	free(overlay);
 	return NULL;
 }
-DEFINE_AUTO_PTR(overlay_view)
 
 static void forget_lower(struct overlay_view *overlay)
 {
@@ -54,8 +53,8 @@ static void close_overlay(struct view *view)
 {
 	struct overlay_view *overlay = to_overlay(view);
 
-	if (overlay->state != OVERLAY_DOWN)
-		(void)mount_detach(overlay->dir_fd, OVERLAY_TREE,
+	if (overlay->state != OVERLAY_DOWN && !overlay->is_kept)
+		(void)mount_detach(overlay->place_fd, overlay->place,
 				   overlay->state == OVERLAY_READING, NULL);
 	forget_lower(overlay);
 	overlay_view_free(overlay);
@@ -94,35 +93,36 @@ static int mount_lower(struct overlay_view *overlay, struct cop_error *err)
 	return 0;
 }
 
-static int open_parts(struct overlay_view *overlay, struct cop_error *err)
+int overlay_begin(struct overlay_view *overlay, struct cop_error *err)
 {
-	int r;
+	int r = overlay->has_base
+			? object_check_files(overlay->store, &overlay->base, err)
+			: 0;
 
+	if (r < 0)
+		return r;
 	overlay->pool_fd = fs_open_plain(store_fd(overlay->store), "files",
 					 O_RDONLY | O_DIRECTORY, 0, err);
 	if (overlay->pool_fd < 0)
 		return overlay->pool_fd;
-	if (mkdirat(overlay->dir_fd, OVERLAY_TREE, 0700) < 0 && errno != EEXIST)
-		return err_errno(err, "make directory '%s'", overlay->view.path);
 	r = overlay->has_base ? overlay_write_base(overlay, err) : 0;
 	return r < 0 ? r : mount_lower(overlay, err);
 }
 
-static int open_overlay(struct cop_store *store, struct workdir *workdir,
-			const struct cop_digest *digest,
-			const struct cop_progress *progress, struct view **ret_view,
-			struct cop_error *err)
+int overlay_new(struct cop_store *store, struct workdir *workdir,
+		const struct cop_digest *digest, struct overlay_view **ret_overlay,
+		struct cop_error *err)
 {
 	auto_ptr(overlay_view) overlay = calloc(1, sizeof(*overlay));
-	int r;
 
-	(void)progress;
 	if (!overlay)
 		return err_oom(err);
 	*overlay = (struct overlay_view){
 		.view.ops = &view_overlay_ops,
 		.store = store,
 		.dir_fd = workdir_fd(workdir),
+		.place_fd = workdir_fd(workdir),
+		.place = OVERLAY_TREE,
 		.pool_fd = -EBADF,
 		.lower_fd = -EBADF,
 		.has_base = digest != NULL,
@@ -132,14 +132,28 @@ static int open_overlay(struct cop_store *store, struct workdir *workdir,
 		overlay->base = *digest;
 	if (asprintf(&overlay->view.path, "%s/" OVERLAY_TREE, workdir_path(workdir)) < 0)
 		overlay->view.path = NULL;
-	if (asprintf(&overlay->source, "coppice:%s",
-		     strrchr(workdir_path(workdir), '/') + 1) < 0)
+	if (asprintf(&overlay->source, "coppice:%s", workdir_id(workdir)) < 0)
 		overlay->source = NULL;
 	if (!overlay->view.path || !overlay->source)
 		return err_oom(err);
-	r = digest ? object_check_files(store, digest, err) : 0;
-	if (r == 0)
-		r = open_parts(overlay, err);
+	*ret_overlay = TAKE_PTR(overlay);
+	return 0;
+}
+
+static int open_overlay(struct cop_store *store, struct workdir *workdir,
+			const struct cop_digest *digest,
+			const struct cop_progress *progress, struct view **ret_view,
+			struct cop_error *err)
+{
+	auto_ptr(overlay_view) overlay = NULL;
+	int r = overlay_new(store, workdir, digest, &overlay, err);
+
+	(void)progress;
+	if (r < 0)
+		return r;
+	if (mkdirat(overlay->dir_fd, OVERLAY_TREE, 0700) < 0)
+		return err_errno(err, "make directory '%s'", overlay->view.path);
+	r = overlay_begin(overlay, err);
 	if (r < 0)
 		return r;
 	*ret_view = &TAKE_PTR(overlay)->view;
@@ -168,23 +182,23 @@ int overlay_freeze(struct overlay_view *overlay, struct cop_error *err)
 	int r;
 
 	if (overlay->state == OVERLAY_READING) {
-		(void)mount_detach(overlay->dir_fd, OVERLAY_TREE, true, NULL);
+		(void)mount_detach(overlay->place_fd, overlay->place, true, NULL);
 		overlay->state = OVERLAY_DOWN;
 	}
 	if (!overlay->has_upper || overlay->is_frozen)
 		return 0;
 	if (overlay->state == OVERLAY_WRITING) {
-		r = mount_set_read_only(overlay->dir_fd, OVERLAY_TREE, true, err);
+		r = mount_set_read_only(overlay->place_fd, overlay->place, true, err);
 		if (r == -EBUSY)
 			return overlay_blame(overlay, true, err);
 		if (r < 0)
 			return r;
-		r = mount_detach(overlay->dir_fd, OVERLAY_TREE, false, err);
+		r = mount_detach(overlay->place_fd, overlay->place, false, err);
 		if (r < 0) {
 			struct cop_error ignored = {};
 
-			(void)mount_set_read_only(overlay->dir_fd, OVERLAY_TREE, false,
-						  &ignored);
+			(void)mount_set_read_only(overlay->place_fd, overlay->place,
+						  false, &ignored);
 			return r == -EBUSY ? overlay_blame(overlay, false, err) : r;
 		}
 		overlay->state = OVERLAY_DOWN;
@@ -217,6 +231,9 @@ static int rebase(struct overlay_view *overlay, const struct cop_digest *digest,
 	overlay->view.digest = *digest;
 	overlay->view.has_digest = true;
 	r = overlay_write_base(overlay, err);
+	/* What outlives a power cut must not forget the moves before the rest. */
+	if (r == 0 && !overlay->is_volatile)
+		r = fs_sync_filesystem(overlay->dir_fd, err);
 	if (r == 0)
 		r = store_commit_settled(overlay->dir_fd, err);
 	if (r < 0)
@@ -248,7 +265,7 @@ static int attach(struct overlay_view *overlay, const struct mount_overlay *opti
 
 	if (mount_fd < 0)
 		return mount_fd;
-	return mount_attach(mount_fd, overlay->dir_fd, OVERLAY_TREE, err);
+	return mount_attach(mount_fd, overlay->place_fd, overlay->place, err);
 }
 
 static int attach_reading(struct overlay_view *overlay, struct cop_error *err)

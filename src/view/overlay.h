@@ -26,6 +26,11 @@ struct overlay_view {
 	struct cop_store *store;
 	char *source; /* "coppice:ID" */
 	int dir_fd;   /* of the work directory; borrowed */
+	/* Where it is attached: "tree" in the work directory, if nobody wants it
+	 * elsewhere. */
+	int place_fd; /* borrowed */
+	const char *place;
+	bool is_kept; /* it stays attached when the handle is closed */
 	int pool_fd;
 	int lower_fd;	    /* the image as a mount; negative: not mounted yet */
 	struct tree *lower; /* the same, parsed; NULL: not read yet */
@@ -84,6 +89,17 @@ int overlay_clamp(struct view *view, int64_t epoch, struct cop_error *err);
 int overlay_changes(struct view *view, struct object_changes *ret, struct cop_error *err);
 
 /* ---- overlay.c */
+
+/* overlay_new() - a view in @workdir, of which nothing is mounted or made yet; as
+ * view_ops.open */
+int overlay_new(struct cop_store *store, struct workdir *workdir,
+		const struct cop_digest *digest, struct overlay_view **ret_overlay,
+		struct cop_error *err);
+struct overlay_view *overlay_view_free(struct overlay_view *overlay);
+DEFINE_AUTO_PTR(overlay_view)
+
+/* overlay_begin() - record the base and mount its image */
+int overlay_begin(struct overlay_view *overlay, struct cop_error *err);
 
 /* overlay_freeze() - nobody can change the upper any more; it is not mounted afterwards.
  * -EBUSY: somebody uses it; the message says who. */
