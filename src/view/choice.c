@@ -61,17 +61,16 @@ static void choose(struct choice *choice, struct cop_store *store)
 		choose_copy(choice, "COPPICE_VIEW asks for it");
 		return;
 	}
-	if (wish == WISH_NONE) {
-		choose_copy(choice, "trees are laid out by reflink where the file system "
-				    "can, else by copying");
-		return;
-	}
 	r = overlay_probe(store, &choice->error);
 	if (r == 0) {
 		choice->ops = &view_overlay_ops;
 		(void)snprintf(
 			choice->text, sizeof(choice->text),
 			"overlay (a view costs nothing, a commit what was changed)");
+		return;
+	}
+	if (wish == WISH_NONE) {
+		choose_copy(choice, choice->error.message);
 		return;
 	}
 	(void)err_prefix(&choice->error, r, "COPPICE_VIEW asks for overlay views");

@@ -14,6 +14,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/fs.h"
 #include "base/mount.h"
@@ -44,10 +45,15 @@ static int place_find(struct place *place, const char *path, struct cop_error *e
 {
 	auto_free char *real = realpath(path, NULL);
 	auto_close int fd = -EBADF;
+	struct stat st;
 	char *slash;
 
 	if (!real)
 		return err_errno(err, "open '%s'", path);
+	if (stat(real, &st) < 0)
+		return err_errno(err, "stat '%s'", real);
+	if (!S_ISDIR(st.st_mode))
+		return err_set(err, -ENOTDIR, "'%s' is not a directory", real);
 	slash = strrchr(real, '/');
 	if (slash[1] == '\0')
 		return err_set(err, -EINVAL, "'%s' is the root directory", path);
@@ -258,6 +264,7 @@ static int open_kept(struct kept *kept, const char *id, struct cop_error *err)
 	auto_free char *source = NULL, *path = NULL;
 	struct search search = {};
 	struct cop_digest base;
+	struct stat st;
 	int fd, r = workdir_open_kept(kept->store, id, &kept->workdir, err);
 
 	if (r < 0)
@@ -278,6 +285,8 @@ static int open_kept(struct kept *kept, const char *id, struct cop_error *err)
 		return r;
 	kept->mounted = true;
 	kept->overlay->state = kept->writable ? OVERLAY_WRITING : OVERLAY_READING;
+	if (stat(path, &st) == 0)
+		kept->overlay->dev = st.st_dev;
 	return set_place(kept, path, err);
 }
 
@@ -395,21 +404,6 @@ int kept_find(struct cop_store *store, const char *target, char **ret_id,
 	return 0;
 }
 
-static int unmount(struct kept *kept, struct cop_error *err)
-{
-	struct overlay_view *overlay = kept->overlay;
-	int r;
-
-	if (overlay->state == OVERLAY_DOWN)
-		return 0;
-	r = mount_detach(overlay->place_fd, overlay->place, false, err);
-	if (r == -EBUSY)
-		return overlay_blame(overlay, false, err);
-	if (r == 0)
-		overlay->state = OVERLAY_DOWN;
-	return r;
-}
-
 /* Without a word on what to do with changes there must be none. */
 static int end_unchanged(struct kept *kept, bool discard, struct cop_digest *ret_digest,
 			 struct cop_error *err)
@@ -423,7 +417,7 @@ static int end_unchanged(struct kept *kept, bool discard, struct cop_digest *ret
 			err, -EBUSY,
 			"it has changes: --commit NAME keeps them, --discard drops them");
 	if (r > 0)
-		r = unmount(kept, err);
+		r = overlay_detach(kept->overlay, err);
 	if (r < 0)
 		return r;
 	workdir_doom(kept->workdir);

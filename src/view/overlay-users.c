@@ -37,7 +37,8 @@ static bool is_inside(struct search *search, int dir_fd, const char *name)
 		(void)memmove(search->file, search->file + size, (size_t)n - size + 1);
 		return true;
 	}
-	return fstatat(dir_fd, name, &st, 0) == 0 && st.st_dev == search->dev;
+	return search->dev != 0 && fstatat(dir_fd, name, &st, 0) == 0 &&
+	       st.st_dev == search->dev;
 }
 
 static bool is_for_writing(int process_fd, const char *number)
@@ -86,7 +87,7 @@ static bool search_maps(struct search *search, int process_fd)
 
 		if (sscanf(line, "%*s %7s %*s %x:%x %*s %n", access, &dev_major,
 			   &dev_minor, &at) < 3 ||
-		    makedev(dev_major, dev_minor) != search->dev)
+		    search->dev == 0 || makedev(dev_major, dev_minor) != search->dev)
 			continue;
 		if (search->writers && strncmp(access, "rw-s", 4) != 0 &&
 		    strncmp(access, "-w-s", 4) != 0)
@@ -136,19 +137,16 @@ static bool blame_process(struct search *search, int proc_fd, const char *pid,
 
 int overlay_blame(const struct overlay_view *overlay, bool writers, struct cop_error *err)
 {
-	struct search search = {.overlay = overlay, .writers = writers};
+	struct search search = {
+		.overlay = overlay, .dev = overlay->dev, .writers = writers};
 	auto_close int proc_fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	char **names = NULL;
 	bool found = false;
-	struct stat st;
 
-	if (proc_fd >= 0 && fstatat(overlay->place_fd, overlay->place, &st, 0) == 0 &&
-	    fs_list(proc_fd, &names, NULL, NULL) == 0) {
-		search.dev = st.st_dev;
+	if (proc_fd >= 0 && fs_list(proc_fd, &names, NULL, NULL) == 0)
 		for (char **name = names; !found && *name; name++)
 			found = **name >= '0' && **name <= '9' &&
 				blame_process(&search, proc_fd, *name, err);
-	}
 	fs_list_free(names);
 	if (found)
 		return -EBUSY;

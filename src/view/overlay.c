@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "base/fs.h"
 #include "base/log.h"
@@ -24,8 +25,12 @@
 #include "tree/merge.h"
 #include "view/mount.h"
 
-/* The mark of a volatile mount, which makes the kernel refuse the next one. */
-#define VOLATILE_MARK "work/work/incompat/volatile"
+/* Holds the mark of a volatile mount, which makes the kernel refuse the next one. */
+#define VOLATILE_MARK "work/work/incompat"
+
+/* How long we wait for somebody on his way out: the mount namespace of a sandbox goes
+ * some milliseconds after its last process. */
+#define PATIENCE_MS 1000
 
 struct overlay_view *overlay_view_free(struct overlay_view *overlay)
 {
@@ -160,8 +165,24 @@ static int open_overlay(struct cop_store *store, struct workdir *workdir,
 	return 0;
 }
 
+/* Until it is not -EBUSY. */
+static int try_patiently(int (*try)(struct overlay_view *overlay, struct cop_error *err),
+			 struct overlay_view *overlay, struct cop_error *err)
+{
+	int waited_ms = 0, sleep_ms = 1, r;
+
+	while ((r = try(overlay, err)) == -EBUSY && waited_ms < PATIENCE_MS) {
+		const struct timespec time = {.tv_nsec = (long)sleep_ms * 1000000};
+
+		(void)nanosleep(&time, NULL);
+		waited_ms += sleep_ms;
+		sleep_ms = sleep_ms < 64 ? 2 * sleep_ms : sleep_ms;
+	}
+	return r;
+}
+
 /* Does anybody hold what we have let go of? */
-static int check_upper(struct overlay_view *overlay, struct cop_error *err)
+static int try_upper(struct overlay_view *overlay, struct cop_error *err)
 {
 	auto_close int upper_fd = overlay_open_part(overlay, "upper", err);
 	auto_close int work_fd = overlay_open_part(overlay, "work", err);
@@ -170,16 +191,50 @@ static int check_upper(struct overlay_view *overlay, struct cop_error *err)
 	if (upper_fd < 0 || work_fd < 0)
 		return upper_fd < 0 ? upper_fd : work_fd;
 	r = mount_upper_in_use(upper_fd, work_fd, overlay->lower_fd, err);
-	if (r > 0)
+	return r > 0 ? -EBUSY : r;
+}
+
+static int try_read_only(struct overlay_view *overlay, struct cop_error *err)
+{
+	return mount_set_read_only(overlay->place_fd, overlay->place, true, err);
+}
+
+static int try_detach(struct overlay_view *overlay, struct cop_error *err)
+{
+	return mount_detach(overlay->place_fd, overlay->place, false, err);
+}
+
+int overlay_detach(struct overlay_view *overlay, struct cop_error *err)
+{
+	int r;
+
+	if (overlay->state == OVERLAY_DOWN)
+		return 0;
+	r = try_patiently(try_detach, overlay, err);
+	if (r == -EBUSY)
 		return overlay_blame(overlay, false, err);
 	if (r == 0)
-		overlay->is_frozen = true;
+		overlay->state = OVERLAY_DOWN;
+	return r;
+}
+
+static int let_go(struct overlay_view *overlay, struct cop_error *err)
+{
+	int r = try_patiently(try_read_only, overlay, err);
+
+	if (r == -EBUSY)
+		return overlay_blame(overlay, true, err);
+	if (r < 0)
+		return r;
+	r = overlay_detach(overlay, err);
+	if (r < 0)
+		(void)mount_set_read_only(overlay->place_fd, overlay->place, false, NULL);
 	return r;
 }
 
 int overlay_freeze(struct overlay_view *overlay, struct cop_error *err)
 {
-	int r;
+	int r = 0;
 
 	if (overlay->state == OVERLAY_READING) {
 		(void)mount_detach(overlay->place_fd, overlay->place, true, NULL);
@@ -187,23 +242,15 @@ int overlay_freeze(struct overlay_view *overlay, struct cop_error *err)
 	}
 	if (!overlay->has_upper || overlay->is_frozen)
 		return 0;
-	if (overlay->state == OVERLAY_WRITING) {
-		r = mount_set_read_only(overlay->place_fd, overlay->place, true, err);
-		if (r == -EBUSY)
-			return overlay_blame(overlay, true, err);
-		if (r < 0)
-			return r;
-		r = mount_detach(overlay->place_fd, overlay->place, false, err);
-		if (r < 0) {
-			struct cop_error ignored = {};
-
-			(void)mount_set_read_only(overlay->place_fd, overlay->place,
-						  false, &ignored);
-			return r == -EBUSY ? overlay_blame(overlay, false, err) : r;
-		}
-		overlay->state = OVERLAY_DOWN;
-	}
-	return check_upper(overlay, err);
+	if (overlay->state == OVERLAY_WRITING)
+		r = let_go(overlay, err);
+	if (r < 0)
+		return r;
+	r = try_patiently(try_upper, overlay, err);
+	if (r == -EBUSY)
+		return overlay_blame(overlay, false, err);
+	overlay->is_frozen = r == 0;
+	return r;
 }
 
 /* What was copied because no single call can reach it, for a commit that is over. */
@@ -262,10 +309,15 @@ static int attach(struct overlay_view *overlay, const struct mount_overlay *opti
 		  struct cop_error *err)
 {
 	auto_close int mount_fd = mount_overlay(options, err);
+	struct stat st;
+	int r;
 
 	if (mount_fd < 0)
 		return mount_fd;
-	return mount_attach(mount_fd, overlay->place_fd, overlay->place, err);
+	r = mount_attach(mount_fd, overlay->place_fd, overlay->place, err);
+	if (r == 0 && fstat(mount_fd, &st) == 0)
+		overlay->dev = st.st_dev;
+	return r;
 }
 
 static int attach_reading(struct overlay_view *overlay, struct cop_error *err)
@@ -291,9 +343,7 @@ static int take_mark(struct overlay_view *overlay, struct cop_error *err)
 {
 	if (!overlay->is_volatile)
 		return 0;
-	if (unlinkat(overlay->dir_fd, VOLATILE_MARK, AT_REMOVEDIR) < 0 && errno != ENOENT)
-		return err_errno(err, "remove '%s'", VOLATILE_MARK);
-	return 0;
+	return fs_remove_all(overlay->dir_fd, VOLATILE_MARK, false, err);
 }
 
 static int attach_writing(struct overlay_view *overlay, struct cop_error *err)

@@ -38,6 +38,7 @@ struct overlay_view {
 	bool has_base; /* else the empty tree */
 	bool is_volatile;
 	enum overlay_state state;
+	dev_t dev;	/* of the mount; 0: never mounted by us */
 	bool has_upper; /* upper and work are there */
 	/* The upper was let go of by everybody and is as it will be committed. */
 	bool is_frozen;
@@ -104,6 +105,9 @@ int overlay_begin(struct overlay_view *overlay, struct cop_error *err);
 /* overlay_freeze() - nobody can change the upper any more; it is not mounted afterwards.
  * -EBUSY: somebody uses it; the message says who. */
 int overlay_freeze(struct overlay_view *overlay, struct cop_error *err);
+
+/* overlay_detach() - unmount it where it is attached.  -EBUSY: as overlay_freeze(). */
+int overlay_detach(struct overlay_view *overlay, struct cop_error *err);
 
 /* overlay_load_lower() - parse the lower image into overlay->lower */
 int overlay_load_lower(struct overlay_view *overlay, struct cop_error *err);

@@ -231,6 +231,34 @@ static void new_files_reach_the_pool_without_anything_of_their_own(void **state)
 	cop_object_free(object);
 }
 
+static void a_view_goes_on_after_its_digest_and_after_a_clamp(void **state)
+{
+	struct scratch *scratch = *state;
+	struct cop_digest expected, found;
+	struct cop_error err = {};
+	struct cop_object *object;
+	const char *path;
+
+	commit_sample(scratch, "base");
+	object = new_object(scratch, "base");
+	for (int i = 0; i < 3; i++) {
+		char name[16];
+
+		(void)snprintf(name, sizeof(name), "new%d", i);
+		path = begin(object);
+		write_large(path, name, (char)('a' + i));
+		end(object);
+		assert_ok(object_clamp(object, 1000, &err), &err);
+		assert_ok(cop_object_digest(object, &found, &err), &err);
+		path = begin(object);
+		expected = directory_digest(scratch, path);
+		assert_digests_equal(found, expected);
+		end(object);
+	}
+	assert_digests_equal(commit(scratch, object, "result"), found);
+	cop_object_free(object);
+}
+
 static void hard_links_of_the_base_change_together(void **state)
 {
 	struct scratch *scratch = *state;
@@ -703,23 +731,6 @@ static void an_object_is_looked_at_once_after_a_start(void **state)
 	object_set_start(0);
 }
 
-static bool works_here(void)
-{
-	struct scratch *scratch;
-	void *state = NULL;
-	bool works;
-
-	if (!is_root() || scratch_setup(&state) < 0)
-		return false;
-	scratch = state;
-	works = is_overlay(scratch);
-	if (!works)
-		print_message("skipped: the view here is: %s\n",
-			      view_describe(scratch->store));
-	(void)scratch_teardown(&state);
-	return works;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -729,6 +740,7 @@ int main(void)
 		TEST(a_change_of_metadata_costs_no_data),
 		TEST(opening_for_writing_copies_up_but_stores_nothing_new),
 		TEST(new_files_reach_the_pool_without_anything_of_their_own),
+		TEST(a_view_goes_on_after_its_digest_and_after_a_clamp),
 		TEST(hard_links_of_the_base_change_together),
 		TEST(clamping_reaches_links_that_are_only_in_the_index),
 		TEST(whiteouts_of_a_tree_stay_in_it),
@@ -744,7 +756,7 @@ int main(void)
 		TEST(an_object_is_looked_at_once_after_a_start),
 	};
 
-	if (!works_here())
+	if (!overlay_works_here())
 		return 77;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

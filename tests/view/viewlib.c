@@ -149,6 +149,23 @@ void assert_digests_differ(struct cop_digest a, struct cop_digest b)
 	assert_memory_not_equal(a.bytes, b.bytes, COP_DIGEST_SIZE);
 }
 
+bool overlay_works_here(void)
+{
+	struct scratch *scratch;
+	void *state = NULL;
+	bool works;
+
+	if (!is_root() || scratch_setup(&state) < 0)
+		return false;
+	scratch = state;
+	works = is_overlay(scratch);
+	if (!works)
+		print_message("skipped: the view here is: %s\n",
+			      view_describe(scratch->store));
+	(void)scratch_teardown(&state);
+	return works;
+}
+
 struct tree *committed_tree(struct scratch *scratch, const char *id)
 {
 	struct cop_digest digest;

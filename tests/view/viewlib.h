@@ -22,6 +22,9 @@ struct scratch {
 /* is_overlay() - is that what the store gives? */
 bool is_overlay(const struct scratch *scratch);
 
+/* overlay_works_here() - false: says why not, for tests of nothing else */
+bool overlay_works_here(void);
+
 /* scratch_setup() / scratch_teardown() - for cmocka; *state is a struct scratch */
 int scratch_setup(void **state);
 int scratch_teardown(void **state);
