@@ -1,0 +1,160 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""test-mount.py COPPICE: views that stay, as a person meets them.
+
+Works in a mount namespace of its own; exits 77 where overlay views cannot be had.
+"""
+import ctypes
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+COPPICE = sys.argv[1]
+ID = re.compile(r"^[0-9a-f]{16}$")
+CLONE_NEWNS, MS_REC, MS_SLAVE = 0x20000, 0x4000, 0x80000
+
+
+class Place:
+    def __init__(self):
+        self.top = pathlib.Path(tempfile.mkdtemp(prefix="coppice-test-mount-"))
+        self.tree, self.dir = self.top / "tree", self.top / "a dir,with:more"
+        (self.tree / "etc").mkdir(parents=True)
+        (self.tree / "etc" / "hostname").write_text("here\n")
+        (self.tree / "big").write_bytes(b"0123456789" * 1000)
+        self.dir.mkdir()
+        self.digest = self.out("commit", self.tree, "one").strip()
+
+    def run(self, *args, status=0, **options):
+        result = subprocess.run([COPPICE, "--store", self.top / "store", *map(str, args)],
+                                text=True, capture_output=True, check=False, timeout=120, **options)
+        assert result.returncode == status, (args, result.returncode, result.stdout, result.stderr)
+        return result
+
+    def out(self, *args, **options):
+        return self.run(*args, **options).stdout
+
+    def error(self, *args, status=1):
+        lines = self.run(*args, status=status).stderr.strip().splitlines()
+        assert len(lines) == 1 and lines[0].startswith("coppice: "), lines
+        return lines[0]
+
+    def mount(self, *options):
+        view = self.out("mount", *options, "one", self.dir).strip()
+        assert ID.match(view), view
+        return view
+
+    def left(self):
+        return [entry for part in ("views", "tmp") for entry in os.listdir(self.top / "store" / part)]
+
+    def close(self):
+        with open("/proc/self/mountinfo", encoding="utf-8") as mounts:
+            paths = [line.split()[4].replace("\\040", " ") for line in mounts if str(self.top) in line]
+        for path in paths:
+            subprocess.run(["umount", "-l", path], check=False)
+        shutil.rmtree(self.top)
+
+
+def a_tree_is_mounted_and_unmounted(p):
+    view = p.mount()
+    assert (p.dir / "etc" / "hostname").read_text() == "here\n"
+    assert p.out("mount") == f"{view}\t{p.digest}\tread\tmounted\t{p.dir}\n"
+    assert p.out("umount", p.dir).strip() == p.digest
+    assert not os.listdir(p.dir) and not p.left()
+    assert p.out("mount") == ""
+
+
+def changes_are_committed_by_umount(p):
+    p.mount("--write")
+    (p.dir / "etc" / "hostname").write_text("there\n")
+    digest = p.out("umount", p.dir, "--commit", "two").strip()
+    assert p.out("refs", "two") == f"two\t{digest}\n"
+    assert p.out("cat", "two", "etc/hostname") == "there\n"
+    assert p.out("cat", "one", "etc/hostname") == "here\n"
+    assert not p.left()
+
+
+def a_changed_view_is_not_ended_by_accident(p):
+    view = p.mount("--write")
+    (p.dir / "new").write_text("new")
+    assert "--commit NAME keeps them, --discard drops them" in p.error("umount", p.dir)
+    assert (p.dir / "new").exists()
+    assert p.out("umount", "--view", view, "--discard").strip() == p.digest
+    assert not p.left()
+
+
+def whoever_uses_a_view_is_named(p):
+    p.mount("--write")
+    with open(p.dir / "big", "a", encoding="ascii"):
+        line = p.error("umount", p.dir, "--commit", "two")
+        assert f"process {os.getpid()} " in line and "'/big'" in line, line
+    p.run("umount", p.dir, "--commit", "two")
+
+
+def a_view_is_mounted_again(p):
+    view = p.mount("--write")
+    (p.dir / "new").write_text("new")
+    subprocess.run(["umount", p.dir], check=True)
+    entry, = json.loads(p.out("--json", "mount"))
+    assert entry["id"] == view and entry["mounted"] is False and entry["mode"] == "write", entry
+    p.run("mount", "--view", view)
+    assert (p.dir / "new").read_text() == "new"
+    p.run("umount", p.dir, "--commit", "two")
+    assert p.out("cat", "two", "new") == "new"
+
+
+def mistakes_are_usage_errors(p):
+    view = p.mount("--write")
+    for args in (["mount", "one"], ["mount", "--view", view, "--write"], ["umount"],
+                 ["umount", p.dir, "--view", view], ["umount", p.dir, "--commit", ".x"],
+                 ["umount", p.dir, "--commit", "x", "--discard"]):
+        p.error(*args, status=2)
+    assert "there is no view" in p.error("umount", "--view", "0123456789abcdef")
+    assert "no view" in p.error("umount", p.top)
+    p.run("umount", p.dir)
+
+
+def status_says_which_view_is_in_use(p):
+    assert re.search("^view: +overlay", p.out("status"), re.M)
+    copy = {**os.environ, "COPPICE_VIEW": "copy"}
+    assert re.search("^view: +copy .*COPPICE_VIEW", p.out("status", env=copy), re.M)
+    result = p.run("mount", "one", p.dir, env=copy, status=1)
+    assert "it takes overlay views" in result.stderr
+
+
+def main():
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNS) < 0 or libc.mount(None, b"/", None, MS_REC | MS_SLAVE, None) < 0:
+        print(f"skipped: no mounts here: {os.strerror(ctypes.get_errno())}")
+        return 77
+    place = Place()
+    view = place.out("status")
+    place.close()
+    if not re.search("^view: +overlay", view, re.M):
+        print("skipped:", view)
+        return 77
+    failed = 0
+    for claim in [value for value in globals().values() if callable(value)
+                  and getattr(value, "__code__", None) and value.__code__.co_varnames[:1] == ("p",)
+                  and value.__code__.co_argcount == 1]:
+        place = Place()
+        print(f"[ RUN      ] {claim.__name__}")
+        try:
+            claim(place)
+        except Exception as problem:  # a claim that breaks has failed, and the next still runs
+            failed += 1
+            print(f"{type(problem).__name__}: {problem}")
+            print(f"[  FAILED  ] {claim.__name__}", flush=True)
+        else:
+            print(f"[       OK ] {claim.__name__}", flush=True)
+        finally:
+            place.close()
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
