@@ -3,6 +3,11 @@
  * An Object: one tree on its way through a run.  It begins empty or from a base, is
  * written any number of times, read any number of times, and enters the store only when
  * it is committed.  One thread at a time per Object.
+ *
+ * Where it may, the library mounts trees instead of copying them, in the mount namespace
+ * it is called in.  A program should make one of its own before its first thread, with
+ * mounts that are slaves of those outside: then nobody else keeps them busy, and they end
+ * with the program, however it ends.
  */
 #pragma once
 
@@ -80,9 +85,10 @@ COP_API int cop_object_digest(struct cop_object *object, struct cop_digest *ret_
  * An equal tree that is in the store already is kept.  From then on @id is the Object's
  * base, and the next read or write starts from what @id stands for then.  Durable when it
  * returns 0; after a failure the Object is as it was and can be committed again.
- * Return: 0; -EBUSY while it is open for reading or writing; -EPERM when something was
- * changed that the view could not make as the base has it, such as the mode of a set-uid
- * file of root by a plain user; another negative errno.
+ * Return: 0; -EBUSY while it is open for reading or writing, or while a process still has
+ * files of it open for writing or keeps it mounted (the message says who); -EPERM when
+ * something was changed that the view could not make as the base has it, such as the mode
+ * of a set-uid file of root by a plain user; another negative errno.
  */
 COP_API int cop_store_commit(struct cop_store *store, struct cop_object *object,
 			     const char *id, struct cop_digest *ret_digest,

@@ -69,23 +69,28 @@ static int remount(struct cli *cli, int argc, char **argv, struct cop_error *err
 	return r < 0 ? r : print_id(cli, cli->options[1], err);
 }
 
-static int run_mount(struct cli *cli, int argc, char **argv, struct cop_error *err)
+static int mount_new(struct cli *cli, char **argv, struct cop_error *err)
 {
 	auto_free char *id = NULL;
 	struct cop_store *store;
 	int r;
 
+	r = cli_store(cli, &store, err);
+	if (r == 0)
+		r = kept_mount(store, argv[0], argv[1], cli->options[0] != NULL, &id,
+			       err);
+	return r < 0 || !id ? r : print_id(cli, id, err);
+}
+
+static int run_mount(struct cli *cli, int argc, char **argv, struct cop_error *err)
+{
 	if (cli->options[1])
 		return remount(cli, argc, argv, err);
 	if (argc == 0 && !cli->options[0])
 		return list_views(cli, err);
 	if (argc != 2)
 		return cli_usage_error(err, "mount: takes TREE and DIR, or nothing");
-	r = cli_store(cli, &store, err);
-	if (r == 0)
-		r = kept_mount(store, argv[0], argv[1], cli->options[0] != NULL, &id,
-			       err);
-	return r < 0 ? r : print_id(cli, id, err);
+	return mount_new(cli, argv, err);
 }
 
 const struct verb verb_mount = {

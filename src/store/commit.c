@@ -100,16 +100,11 @@ static int list_moves(struct commit *commit, struct cop_error *err)
 		return err_oom(err);
 	while (map_next(staging->files, &position, NULL, NULL, &value)) {
 		const struct staged_file *file = value;
-		struct move move = {.digest = file->digest, .size = file->size};
 
-		if (file->state != STAGED_NEW)
-			continue;
-		if (file->path) {
-			move.path = strdup(file->path);
-			if (!move.path)
-				return err_oom(err);
-		}
-		moves->list[moves->n++] = move;
+		if (file->state == STAGED_NEW)
+			moves->list[moves->n++] = (struct move){.digest = file->digest,
+								.size = file->size,
+								.path = file->path};
 	}
 	if (moves->n > 0)
 		qsort(moves->list, moves->n, sizeof(*moves->list), compare_moves);

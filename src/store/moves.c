@@ -23,10 +23,9 @@
 
 void moves_done(struct moves *moves)
 {
-	for (size_t i = 0; i < moves->n; i++)
-		free(moves->list[i].path);
 	free(moves->list);
 	free(moves->name);
+	buf_done(&moves->text);
 	*moves = (struct moves){};
 }
 
@@ -73,13 +72,11 @@ int moves_write(const struct moves *moves, int workdir_fd, const char *name,
 	return fs_write_new(workdir_fd, name, buf.data, buf.size, 0600, err);
 }
 
-static int decode_path(const char *text, char **ret_path)
+/* In place, as what is decoded is never longer. */
+static int decode_path(char *text)
 {
-	auto_free char *path = malloc(strlen(text) + 1);
-	char *end = path;
+	char *end = text;
 
-	if (!path)
-		return -ENOMEM;
 	for (; *text; text++) {
 		char digits[3] = {};
 
@@ -95,7 +92,6 @@ static int decode_path(const char *text, char **ret_path)
 		text += 2;
 	}
 	*end = '\0';
-	*ret_path = TAKE_PTR(path);
 	return 0;
 }
 
@@ -149,7 +145,8 @@ static int parse_file(struct moves *moves, char *text)
 	r = parse_content(text, &move.digest, &move.size, &rest);
 	if (r < 0 || !rest)
 		return -EBADMSG;
-	r = decode_path(rest, &move.path);
+	r = decode_path(rest);
+	move.path = rest;
 	if (r == 0)
 		moves->list[moves->n++] = move;
 	return r;
@@ -190,15 +187,14 @@ static int parse(struct moves *moves, char *text)
 
 int moves_read(int workdir_fd, struct moves *moves, struct cop_error *err)
 {
-	auto_buf text = {};
 	int r;
 
-	r = fs_read_file(workdir_fd, "moves", MOVES_SIZE_MAX, &text, err);
+	r = fs_read_file(workdir_fd, "moves", MOVES_SIZE_MAX, &moves->text, err);
 	if (r < 0)
 		return r;
-	r = buf_append_char(&text, '\n');
+	r = buf_append_char(&moves->text, '\n');
 	if (r == 0)
-		r = parse(moves, text.data);
+		r = parse(moves, moves->text.data);
 	if (r == -EBADMSG)
 		return err_set(err, r, "read 'moves': it is damaged");
 	return r < 0 ? err_oom(err) : 0;

@@ -190,7 +190,7 @@ int stage_file(struct staging *staging, struct stage_context *context,
 struct move {
 	struct cop_digest digest;
 	uint64_t size;
-	char *path; /* below the work directory, owned; NULL: files/ab/cdef... */
+	const char *path; /* below the work directory, borrowed; NULL: files/ab/cdef... */
 	bool done;
 };
 
@@ -201,6 +201,7 @@ struct moves {
 	char *name; /* owned; NULL: no ref */
 	struct move *list;
 	size_t n;
+	struct buf text; /* what it was read from: the paths stand there */
 };
 
 void moves_done(struct moves *moves);

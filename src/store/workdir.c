@@ -166,8 +166,10 @@ static int set_place(struct workdir *workdir, const char *id, struct cop_error *
 		name = NULL;
 	if (asprintf(&path, "%s/views/%s", workdir->store->path, id) < 0)
 		path = NULL;
-	if (!name || !path)
-		return err_oom(err);
+	if (!name || !path) {
+		(void)err_oom(err);
+		return -ENOMEM;
+	}
 	free(workdir->name);
 	free(workdir->path);
 	workdir->name = TAKE_PTR(name);

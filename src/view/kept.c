@@ -27,21 +27,9 @@
 #define STATE_MAX  ((uint64_t)65536)
 #define SOURCE	   "coppice:"
 
-/* A directory as its parent and its name, which is how mounts are spoken of. */
-struct place {
-	int parent_fd;
-	char *path;
-	const char *name;
-};
-
-static void place_done(struct place *place)
-{
-	closep(&place->parent_fd);
-	free(place->path);
-}
-#define auto_place cleanup_with(place_done) struct place
-
-static int place_find(struct place *place, const char *path, struct cop_error *err)
+/* The directory @path by its parent, as mounts are spoken of by parent and name. */
+static int find_place(const char *path, int *ret_parent_fd, char **ret_real,
+		      struct cop_error *err)
 {
 	auto_free char *real = realpath(path, NULL);
 	auto_close int fd = -EBADF;
@@ -63,9 +51,8 @@ static int place_find(struct place *place, const char *path, struct cop_error *e
 	if (fd < 0)
 		return err_errno(err, "open '%s'", real);
 	*slash = '/';
-	place->parent_fd = TAKE_FD(fd);
-	place->name = slash + 1;
-	place->path = TAKE_PTR(real);
+	*ret_parent_fd = TAKE_FD(fd);
+	*ret_real = TAKE_PTR(real);
 	return 0;
 }
 
@@ -97,7 +84,10 @@ static int read_state(int dir_fd, bool *ret_writable, char **ret_target,
 		return err_set(err, -EUCLEAN, "read 'state': it is damaged");
 	*ret_writable = *at == 'w';
 	*ret_target = strdup(strchr(at, '\n') + 1);
-	return *ret_target ? 0 : err_oom(err);
+	if (*ret_target)
+		return 0;
+	(void)err_oom(err);
+	return -ENOMEM;
 }
 
 /* Where a view is mounted, or which view is mounted at a place: the topmost. */
@@ -124,17 +114,20 @@ static int look_at_mount(void *data, const char *path, const char *source)
 	return is_ours && !search->found ? -ENOMEM : 0;
 }
 
-/* *@ret_found: NULL where there is none; freed by the caller */
-static int find_mount(struct search *search, char **ret_found, struct cop_error *err)
+static void search_done(struct search *search)
+{
+	free(search->found);
+}
+#define auto_search cleanup_with(search_done) struct search
+
+/* search->found stays NULL where there is none. */
+static int find_mount(struct search *search, struct cop_error *err)
 {
 	int r = mount_each(look_at_mount, search, err);
 
-	if (r < 0) {
-		free(search->found);
-		return r == -ENOMEM ? err_oom(err) : r;
-	}
-	*ret_found = search->found;
-	return 0;
+	if (r == -ENOMEM)
+		(void)err_oom(err);
+	return r;
 }
 
 /* A view on its way in or out. */
@@ -142,7 +135,7 @@ struct kept {
 	struct cop_store *store;
 	struct workdir *workdir;
 	struct overlay_view *overlay;
-	struct place place; /* where it is or shall be mounted */
+	int parent_fd; /* of the directory where it is or shall be mounted */
 	char *target;
 	bool writable;
 	bool mounted;
@@ -153,7 +146,7 @@ static void kept_done(struct kept *kept)
 	if (kept->overlay)
 		kept->overlay->view.ops->close(&kept->overlay->view);
 	workdir_free(kept->workdir);
-	place_done(&kept->place);
+	closep(&kept->parent_fd);
 	free(kept->target);
 }
 #define auto_kept cleanup_with(kept_done) struct kept
@@ -179,21 +172,19 @@ static int make_overlay(struct kept *kept, const struct cop_digest *base,
 /* Where the overlay attaches from now on. */
 static int set_place(struct kept *kept, const char *target, struct cop_error *err)
 {
-	auto_free char *path = NULL;
-	int r;
+	struct overlay_view *overlay = kept->overlay;
+	int parent_fd = -EBADF, r;
+	char *path = NULL;
 
-	place_done(&kept->place);
-	kept->place = (struct place){.parent_fd = -EBADF};
-	r = place_find(&kept->place, target, err);
-	if (r < 0)
-		return r;
-	path = strdup(kept->place.path);
+	r = find_place(target, &parent_fd, &path, err);
 	if (!path)
-		return err_oom(err);
-	free(kept->overlay->view.path);
-	kept->overlay->view.path = TAKE_PTR(path);
-	kept->overlay->place_fd = kept->place.parent_fd;
-	kept->overlay->place = kept->place.name;
+		return r;
+	closep(&kept->parent_fd);
+	kept->parent_fd = parent_fd;
+	free(overlay->view.path);
+	overlay->view.path = path;
+	overlay->place_fd = parent_fd;
+	overlay->place = strrchr(path, '/') + 1;
 	return 0;
 }
 
@@ -226,7 +217,7 @@ static int mount_new(struct kept *kept, const char *tree, const char *target,
 		r = set_place(kept, target, err);
 	if (r == 0)
 		r = write_state(workdir_fd(kept->workdir), kept->writable,
-				kept->place.path, err);
+				kept->overlay->view.path, err);
 	/* What will be written there is the user's: it must be found after a power cut.
 	 */
 	if (r == 0 && kept->writable)
@@ -250,8 +241,7 @@ static int mount_new(struct kept *kept, const char *tree, const char *target,
 int kept_mount(struct cop_store *store, const char *tree, const char *target,
 	       bool writable, char **ret_id, struct cop_error *err)
 {
-	auto_kept kept = {
-		.store = store, .writable = writable, .place.parent_fd = -EBADF};
+	auto_kept kept = {.store = store, .writable = writable, .parent_fd = -EBADF};
 	int r = check_kind(store, err);
 
 	if (r == 0)
@@ -261,8 +251,7 @@ int kept_mount(struct cop_store *store, const char *tree, const char *target,
 
 static int open_kept(struct kept *kept, const char *id, struct cop_error *err)
 {
-	auto_free char *source = NULL, *path = NULL;
-	struct search search = {};
+	auto_search search = {};
 	struct cop_digest base;
 	struct stat st;
 	int fd, r = workdir_open_kept(kept->store, id, &kept->workdir, err);
@@ -280,33 +269,34 @@ static int open_kept(struct kept *kept, const char *id, struct cop_error *err)
 	kept->overlay->has_upper = faccessat(fd, "upper", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 	search.source = kept->overlay->source;
 	search.preferred = kept->target;
-	r = find_mount(&search, &path, err);
-	if (r < 0 || !path)
+	r = find_mount(&search, err);
+	if (r < 0 || !search.found)
 		return r;
 	kept->mounted = true;
 	kept->overlay->state = kept->writable ? OVERLAY_WRITING : OVERLAY_READING;
-	if (stat(path, &st) == 0)
+	if (stat(search.found, &st) == 0)
 		kept->overlay->dev = st.st_dev;
-	return set_place(kept, path, err);
+	return set_place(kept, search.found, err);
 }
 
 int kept_remount(struct cop_store *store, const char *id, const char *target,
 		 struct cop_error *err)
 {
-	auto_kept kept = {.store = store, .place.parent_fd = -EBADF};
+	auto_kept kept = {.store = store, .parent_fd = -EBADF};
 	int r = check_kind(store, err);
 
 	if (r == 0)
 		r = open_kept(&kept, id, err);
 	if (r == 0 && kept.mounted)
-		r = err_set(err, -EBUSY, "it is mounted at '%s'", kept.place.path);
+		r = err_set(err, -EBUSY, "it is mounted at '%s'",
+			    kept.overlay->view.path);
 	if (r == 0)
 		r = overlay_begin(kept.overlay, err);
 	if (r == 0)
 		r = set_place(&kept, target ? target : kept.target, err);
 	if (r == 0)
-		r = write_state(workdir_fd(kept.workdir), kept.writable, kept.place.path,
-				err);
+		r = write_state(workdir_fd(kept.workdir), kept.writable,
+				kept.overlay->view.path, err);
 	if (r == 0)
 		r = kept.overlay->view.ops->prepare(&kept.overlay->view, kept.writable,
 						    err);
@@ -323,22 +313,22 @@ struct listing {
 static int list_one(const struct listing *listing, int views_fd, const char *id)
 {
 	auto_close int fd = fs_open_plain(views_fd, id, O_RDONLY | O_DIRECTORY, 0, NULL);
-	auto_free char *target = NULL, *path = NULL;
+	auto_free char *target = NULL;
 	struct kept_view view = {.id = id};
 	char source[sizeof(SOURCE) + NAME_MAX];
-	struct search search = {.source = source};
+	auto_search search = {.source = source};
 	int r;
 
 	/* One that ends while we look, or is none of ours. */
 	if (fd < 0 || overlay_read_base(fd, &view.base, NULL) < 0 ||
-	    read_state(fd, &view.writable, &target, NULL) < 0)
+	    read_state(fd, &view.writable, &target, NULL) < 0 || !target)
 		return 0;
 	(void)snprintf(source, sizeof(source), SOURCE "%s", id);
-	r = find_mount(&search, &path, listing->err);
+	r = find_mount(&search, listing->err);
 	if (r < 0)
 		return r;
-	view.mounted = path != NULL;
-	view.target = path ? path : target;
+	view.mounted = search.found != NULL;
+	view.target = search.found ? search.found : target;
 	return listing->visit(listing->data, &view);
 }
 
@@ -380,18 +370,18 @@ static int is_at_target(void *data, const struct kept_view *view)
 int kept_find(struct cop_store *store, const char *target, char **ret_id,
 	      struct cop_error *err)
 {
-	auto_free char *path = realpath(target, NULL), *source = NULL;
-	struct search search = {.path = path};
+	auto_free char *path = realpath(target, NULL);
+	auto_search search = {.path = path};
 	struct finding finding = {.target = path};
 	int r;
 
 	if (!path)
 		return err_errno(err, "open '%s'", target);
-	r = find_mount(&search, &source, err);
+	r = find_mount(&search, err);
 	if (r < 0)
 		return r;
-	if (source) {
-		*ret_id = strdup(source + strlen(SOURCE));
+	if (search.found) {
+		*ret_id = strdup(search.found + strlen(SOURCE));
 		return *ret_id ? 0 : err_oom(err);
 	}
 	r = kept_list(store, is_at_target, &finding, err);
@@ -458,7 +448,7 @@ static int commit(struct kept *kept, const struct kept_end *options,
 int kept_umount(struct cop_store *store, const char *id, const struct kept_end *options,
 		struct cop_digest *ret_digest, struct cop_error *err)
 {
-	auto_kept kept = {.store = store, .place.parent_fd = -EBADF};
+	auto_kept kept = {.store = store, .parent_fd = -EBADF};
 	int r = open_kept(&kept, id, err);
 
 	/* To drop a view, nothing of its base need be there. */

@@ -76,7 +76,7 @@ int object_of_view(struct cop_store *store, struct view *view,
 	struct cop_object *object = NULL;
 	int r = cop_object_new(store, NULL, &object, err);
 
-	if (r < 0) {
+	if (!object) {
 		view_release(view);
 		return r;
 	}
@@ -440,6 +440,9 @@ static int commit(struct cop_object *object, const struct object_commit_options 
 			return err_oom(err);
 	}
 	r = collect(object, &committing, request.progress, err);
+	if (r == -EBUSY)
+		return err_prefix(err, r, "commit '%s'",
+				  options->name ? options->name : "the object");
 	if (r < 0)
 		return r;
 	make_request(object, &committing, &request);

@@ -505,7 +505,7 @@ static int capture(struct view *view, struct staging *staging,
 		return r;
 	}
 	found->staging = staging;
-	*ret_capture = &TAKE_PTR(found)->capture;
+	*ret_capture = (struct view_capture *)(void *)TAKE_PTR(found);
 	return 0;
 }
 
