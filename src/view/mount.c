@@ -211,6 +211,43 @@ static int create_attached(const struct mount_overlay *options,
 	return r;
 }
 
+/* An overlay over a view that is only read. */
+static bool can_stack(int image_fd, int pool_fd)
+{
+	struct mount_overlay options = {
+		.source = "coppice:probe",
+		.pool_fd = pool_fd,
+		.upper_fd = -EBADF,
+		.work_fd = -EBADF,
+		.temporary_fd = -EBADF,
+	};
+	auto_close int lower_fd = mount_image(image_fd, NULL), view_fd = -EBADF,
+		       above_fd = -EBADF;
+
+	if (lower_fd < 0)
+		return false;
+	view_fd = create_overlay(&options, MOUNT_OVERLAY_DETACHED, lower_fd, NULL);
+	if (view_fd < 0)
+		return false;
+	above_fd = create_overlay(&options, MOUNT_OVERLAY_DETACHED, view_fd, NULL);
+	return above_fd >= 0;
+}
+
+bool mount_choose_way(int image_fd, int pool_fd)
+{
+	if (can_stack(image_fd, pool_fd))
+		return true;
+	/* Kernels that know no detached layers are older than those that count. */
+	if (first_image_way != MOUNT_IMAGE_FILE ||
+	    first_overlay_way != MOUNT_OVERLAY_DETACHED)
+		return false;
+	first_image_way = MOUNT_IMAGE_LOOP;
+	if (can_stack(image_fd, pool_fd))
+		return true;
+	first_image_way = MOUNT_IMAGE_FILE;
+	return false;
+}
+
 static int try_way(const struct mount_overlay *options, enum mount_overlay_way way,
 		   struct cop_error *err)
 {

@@ -40,6 +40,15 @@ struct mount_overlay {
  * negative errno. */
 int mount_overlay(const struct mount_overlay *options, struct cop_error *err);
 
+/*
+ * mount_choose_way() - may something in a view mount an overlay over a part of it?
+ *
+ * Some kernels count an image that is mounted from a file as one more of the few levels
+ * of stacked file systems; where a loop device saves that level, images are mounted so
+ * from now on.  Return: true when overlays can be stacked on views.
+ */
+bool mount_choose_way(int image_fd, int pool_fd);
+
 /* The ways, for tests of kernels that have fewer; nothing is remembered before. */
 enum mount_image_way { MOUNT_IMAGE_FILE, MOUNT_IMAGE_LOOP };
 enum mount_overlay_way {

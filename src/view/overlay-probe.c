@@ -187,6 +187,7 @@ int overlay_probe(struct cop_store *store, struct cop_error *err)
 		r = open_parts(&probe, store, err);
 		if (r < 0)
 			return r;
+		(void)mount_choose_way(probe.image_fd, probe.pool_fd);
 		r = mount_both(&probe, err);
 		if (r == 0)
 			r = use(&probe, err);

@@ -109,6 +109,32 @@ static void every_way_of_mounting(void **state)
 	mount_set_ways(MOUNT_IMAGE_FILE, MOUNT_OVERLAY_DETACHED);
 }
 
+static void an_overlay_can_stand_on_a_view(void **state)
+{
+	struct scratch *scratch = *state;
+	struct cop_object *object = NULL;
+	struct cop_reader *reader = NULL;
+	struct cop_error err = {};
+	char options[600];
+	char place[128];
+
+	(void)snprintf(place, sizeof(place), "%s/place", scratch->path);
+	commit_small(scratch, "base", "text");
+	assert_ok(cop_object_new(scratch->store, "base", &object, &err), &err);
+	assert_ok(cop_object_read(object, &reader, &err), &err);
+	assert_int_equal(mkdir(join(scratch->path, "upper"), 0755), 0);
+	assert_int_equal(mkdir(join(scratch->path, "work"), 0755), 0);
+	assert_int_equal(mkdir(place, 0755), 0);
+	(void)snprintf(options, sizeof(options), "lowerdir=%s,upperdir=%s,workdir=%s",
+		       cop_reader_path(reader), join(scratch->path, "upper"),
+		       join(scratch->path, "work"));
+	assert_int_equal(mount("overlay", place, "overlay", 0, options), 0);
+	write_file(place, "data", "changed");
+	assert_int_equal(umount2(place, 0), 0);
+	cop_reader_close(reader);
+	cop_object_free(object);
+}
+
 /* Another file system at scratch/place. */
 static const char *mount_at_place(struct scratch *scratch, const char *type,
 				  const char *options)
@@ -317,6 +343,7 @@ int main(void)
 		TEST(a_store_behind_a_symlink),
 		TEST(a_store_of_any_name),
 		TEST(every_way_of_mounting),
+		TEST(an_overlay_can_stand_on_a_view),
 		TEST(a_store_on_tmpfs),
 		TEST(a_store_on_an_overlay_root_says_why_it_copies),
 		TEST(a_wish_that_cannot_be_granted_is_an_error),
