@@ -174,21 +174,6 @@ const struct verb verb_manifest = {
 	.run = run_manifest,
 };
 
-static int read_text(const char *path, struct buf *text, struct cop_error *err)
-{
-	auto_close int opened = -EBADF;
-	int fd = STDIN_FILENO, r;
-
-	if (strcmp(path, "-") != 0) {
-		opened = open(path, O_RDONLY | O_CLOEXEC);
-		if (opened < 0)
-			return err_errno(err, "open '%s'", path);
-		fd = opened;
-	}
-	r = fs_read_all(fd, JSON_SIZE_MAX, text, err);
-	return r < 0 ? err_prefix(err, r, "'%s'", path) : 0;
-}
-
 static int load_manifest(struct cli *cli, const char *path, bool may_solve,
 			 const struct engine_places *places,
 			 struct manifest **ret_manifest, struct cop_error *err)
@@ -202,7 +187,7 @@ static int load_manifest(struct cli *cli, const char *path, bool may_solve,
 		if (r == 0)
 			r = json_write(json, 0, &text, err);
 	} else {
-		r = read_text(path, &text, err);
+		r = cli_read_text(path, JSON_SIZE_MAX, &text, err);
 	}
 	if (r < 0)
 		return r;

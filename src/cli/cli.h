@@ -93,6 +93,10 @@ int cli_workdir(struct cli *cli, struct workdir **ret_workdir, struct cop_error 
 /* cli_say() - words for people on standard error; nothing with --quiet */
 void cli_say(struct cli *cli, const char *format, ...) printf_like(2, 3);
 
+/* cli_read_text() - a whole file, or standard input for "-", at most @limit bytes */
+int cli_read_text(const char *path, uint64_t limit, struct buf *text,
+		  struct cop_error *err);
+
 /* cli_print_json() - one document on standard output */
 int cli_print_json(const json_t *json, struct cop_error *err);
 

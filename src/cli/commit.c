@@ -106,21 +106,6 @@ const struct verb verb_commit = {
 	.run = run_commit,
 };
 
-static int read_stdin_or_file(const char *path, struct buf *text, struct cop_error *err)
-{
-	auto_close int opened = -EBADF;
-	int fd = STDIN_FILENO, r;
-
-	if (strcmp(path, "-") != 0) {
-		opened = open(path, O_RDONLY | O_CLOEXEC);
-		if (opened < 0)
-			return err_errno(err, "open '%s'", path);
-		fd = opened;
-	}
-	r = fs_read_all(fd, DUMP_SIZE_MAX, text, err);
-	return r < 0 ? err_prefix(err, r, "'%s'", path) : 0;
-}
-
 static int digest_dump(struct cli *cli, const char *path, struct cop_error *err)
 {
 	auto_ptr(tree) tree = NULL;
@@ -128,7 +113,7 @@ static int digest_dump(struct cli *cli, const char *path, struct cop_error *err)
 	auto_buf text = {};
 	int r;
 
-	r = read_stdin_or_file(path, &text, err);
+	r = cli_read_text(path, DUMP_SIZE_MAX, &text, err);
 	if (r < 0)
 		return r;
 	r = tree_from_dump(buf_text(&text), text.size, &tree, err);

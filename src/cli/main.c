@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mount.h>
 
+#include "base/fs.h"
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/progress.h"
@@ -174,6 +175,22 @@ void cli_say(struct cli *cli, const char *format, ...)
 	(void)vfprintf(stderr, format, ap);
 	va_end(ap);
 	(void)fputc('\n', stderr);
+}
+
+int cli_read_text(const char *path, uint64_t limit, struct buf *text,
+		  struct cop_error *err)
+{
+	auto_close int opened = -EBADF;
+	int fd = STDIN_FILENO, r;
+
+	if (strcmp(path, "-") != 0) {
+		opened = open(path, O_RDONLY | O_CLOEXEC);
+		if (opened < 0)
+			return err_errno(err, "open '%s'", path);
+		fd = opened;
+	}
+	r = fs_read_all(fd, limit, text, err);
+	return r < 0 ? err_prefix(err, r, "'%s'", path) : 0;
 }
 
 int cli_print_json(const json_t *json, struct cop_error *err)
