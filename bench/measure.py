@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every bench uses: a command's cost, contestants that take turns, rows of the table."""
+import os
+import pathlib
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+TOP = pathlib.Path(__file__).resolve().parent.parent
+COPPICE = TOP / "build" / "coppice"
+
+
+class Run:
+    """Wall and CPU seconds and the peak memory of one command."""
+
+    def __init__(self, argv, **options):
+        sync()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        start = time.monotonic()
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              **options) as process:
+            out, err = process.communicate()
+        self.wall = time.monotonic() - start
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self.cpu = (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime)
+        self.out = out.decode()
+        if process.returncode:
+            sys.exit(f"bench: {' '.join(map(str, argv))}: {err.decode()[-2000:]}")
+
+
+def sync():
+    os.sync()
+
+
+def remove(path):
+    subprocess.run(["rm", "-rf", path], check=True)
+
+
+def warm(tree):
+    subprocess.run(f"find '{tree}' -xdev -type f -print0 | xargs -0 cat >/dev/null", shell=True,
+                   check=True)
+
+
+def prepare(tree):
+    """A page cache with @tree in it and nothing else."""
+    sync()
+    try:
+        pathlib.Path("/proc/sys/vm/drop_caches").write_text("1\n", encoding="ascii")
+    except OSError:
+        pass
+    warm(tree)
+
+
+def count(tree):
+    entries = size = 0
+    for folder, dirs, files in os.walk(tree):
+        entries += len(dirs) + len(files)
+        for name in files:
+            size += os.lstat(os.path.join(folder, name)).st_size
+    return entries, size
+
+
+def rotate(contestants, rounds):
+    """{name: [Run]} with the contestants taking turns, each round beginning with another."""
+    results = {name: [] for name in contestants}
+    names = list(contestants)
+    for number in range(rounds):
+        for name in names[number % len(names):] + names[:number % len(names)]:
+            results[name].append(contestants[name]())
+            print(f"  round {number + 1}: {name}: {results[name][-1].wall:.2f} s", flush=True)
+    return results
+
+
+def median(runs, what="wall"):
+    return statistics.median(getattr(run, what) for run in runs)
+
+
+def disk_speed(work):
+    target = work / "raw"
+    block = os.urandom(1 << 20)
+    sync()
+    start = time.monotonic()
+    with open(target, "wb") as out:
+        for _ in range(1024):
+            out.write(block)
+        out.flush()
+        os.fsync(out.fileno())
+    seconds = time.monotonic() - start
+    target.unlink()
+    return 1024 / seconds
+
+
+def ratio(name, reached, wanted):
+    return f"| {name} | {reached:.2f} | {wanted} |"
+
+
+def memory_row(peak, entries):
+    limit = 64 + entries / 1024
+    return f"| peak memory, {entries} entries | {peak:.0f} MiB | {limit:.0f} MiB |"
+
+
+def peak_memory(argv):
+    """MiB, as the kernel counted it for this one process."""
+    pid = os.posix_spawn(argv[0], [str(a) for a in argv], os.environ,
+                         file_actions=[(os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0)])
+    _, status, usage = os.wait4(pid, 0)
+    if status:
+        sys.exit(f"bench: {argv}: status {status}")
+    return usage.ru_maxrss / 1024
+
+
+def machine():
+    cpu = "unknown processor"
+    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            cpu = line.split(":", 1)[1].strip()
+            break
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
+    return f"{os.cpu_count()} x {cpu}, {memory:.0f} GiB, Linux {platform.release()}"

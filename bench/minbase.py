@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A Debian minbase from local packages, against mmdebstrap."""
+import json
+import shutil
+import subprocess
+
+from measure import COPPICE, TOP, Run, median, ratio, remove, rotate
+
+
+class Minbase:
+    """coppice against mmdebstrap, minbase, from the same local packages."""
+
+    def __init__(self, work, rounds):
+        self.work, self.rounds = work, rounds
+        self.recipe = work / "minbase.yaml"
+        self.sources = work / "store-minbase"
+        shutil.copy(TOP / "bench" / "minbase.yaml", self.recipe)
+        Run([COPPICE, "--store", self.sources, "lock", self.recipe])
+        self.repository = work / "repository"
+        self.make_repository()
+
+    def make_repository(self):
+        """A flat repository of just these packages, as mmdebstrap wants one."""
+        remove(self.repository)
+        self.repository.mkdir()
+        for package in (self.sources / "sources" / "org.osbuild.files").iterdir():
+            fields = subprocess.run(["dpkg-deb", "-f", package, "Package", "Version", "Architecture"],
+                                    check=True, capture_output=True, text=True).stdout
+            values = dict(line.split(": ", 1) for line in fields.splitlines())
+            version = values["Version"].replace(":", "%3a")
+            name = f"{values['Package']}_{version}_{values['Architecture']}.deb"
+            shutil.copy(package, self.repository / name)
+        script = ("apt-ftparchive packages . > Packages && apt-ftparchive"
+                  " -o APT::FTPArchive::Release::Codename=trixie release . > Release.new"
+                  " && mv Release.new Release")
+        subprocess.run(script, shell=True, check=True, cwd=self.repository)
+
+    def coppice(self):
+        """Into a store that has the packages and nothing else, commit included."""
+        store = self.work / "store-build"
+        remove(store)
+        Run([COPPICE, "--store", store, "init"])
+        Run(["cp", "-al", self.sources / "sources" / "org.osbuild.files", store / "sources/"])
+        return Run([COPPICE, "-q", "--store", store, "build", self.work / "minbase.json"])
+
+    def mmdebstrap(self):
+        target = self.work / "mmdebstrap"
+        remove(target)
+        return Run(["mmdebstrap", "--variant=minbase", "--quiet", "trixie", target,
+                    f"deb [trusted=yes] copy:{self.repository} ./"])
+
+    def table(self):
+        manifest = Run([COPPICE, "--store", self.sources, "manifest", self.recipe]).out
+        document = json.loads(manifest)
+        document["pipelines"] = [p for p in document["pipelines"] if p["name"] == "tree"]
+        (self.work / "minbase.json").write_text(json.dumps(document))
+        results = rotate({"coppice build (tree, committed)": self.coppice,
+                          "mmdebstrap --variant=minbase": self.mmdebstrap}, self.rounds)
+        lines = ["| what | wall s | CPU s |", "|---|---|---|"]
+        for name, runs in results.items():
+            lines.append(f"| {name} | {median(runs):.2f} | {median(runs, 'cpu'):.2f} |")
+        ours, theirs = results.values()
+        lines += ["", "| ratio | reached | wanted |", "|---|---|---|",
+                  ratio("coppice / mmdebstrap, wall", median(ours) / median(theirs), 0.9),
+                  f"| coppice / mmdebstrap, CPU | {median(ours, 'cpu') / median(theirs, 'cpu'):.2f} | |"]
+        return "Debian minbase from local packages", lines
