@@ -77,7 +77,8 @@ class Oracle:
         files = {(a + b).decode() for a, b in
                  re.findall(b"/([0-9a-f]{2})/([0-9a-f]{62})", image)}
         prefixes = sorted({bytes.fromhex(name)[:8] for name in files})
-        if b"".join(prefixes) != listed:
+        joined = b"".join(prefixes)
+        if joined + hashlib.sha256(bytes.fromhex(digest) + joined).digest()[:8] != listed:
             self.complain(f"object {digest}: its side list is wrong")
         for name in sorted(files):
             if not (self.store / "files" / name[:2] / name[2:]).is_file():

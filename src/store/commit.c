@@ -16,9 +16,6 @@
 #include "store/private.h"
 #include "json/json.h"
 
-/* Bytes of each digest that a side list keeps. */
-#define LIST_PREFIX 8
-
 static void (*step_hook)(void *data, enum commit_step step);
 static void *step_data;
 
@@ -124,32 +121,14 @@ static void remember_published(struct commit *commit)
 	}
 }
 
-static int compare_prefixes(const void *a, const void *b)
-{
-	return memcmp(a, b, LIST_PREFIX);
-}
-
-/* The sorted 8-byte beginnings of the digests of all pool files of the tree. */
 static int write_list(const struct commit *commit, struct cop_error *err)
 {
-	const struct tree *tree = commit->request->tree;
-	auto_free uint8_t *list = malloc((size_t)tree->n_nodes * LIST_PREFIX + 1);
-	size_t n = 0, n_unique = 0;
+	auto_free uint8_t *list = NULL;
+	size_t size = 0;
+	int r = list_make(commit->request->tree, &commit->moves.object, &list, &size, err);
 
-	if (!list)
-		return err_oom(err);
-	for (const struct tree_node *node = tree->root; node; node = tree_next(node))
-		if (!node->link && node->digest)
-			memcpy(list + n++ * LIST_PREFIX, node->digest->bytes,
-			       LIST_PREFIX);
-	qsort(list, n, LIST_PREFIX, compare_prefixes);
-	for (size_t i = 0; i < n; i++)
-		if (i == 0 || compare_prefixes(list + (i - 1) * LIST_PREFIX,
-					       list + i * LIST_PREFIX) != 0)
-			memmove(list + n_unique++ * LIST_PREFIX, list + i * LIST_PREFIX,
-				LIST_PREFIX);
-	return fs_write_new(commit->workdir_fd, "list", list, n_unique * LIST_PREFIX,
-			    0600, err);
+	return r < 0 ? r
+		     : fs_write_new(commit->workdir_fd, "list", list, size, 0600, err);
 }
 
 static int write_meta(const struct commit *commit, struct cop_error *err)

@@ -86,6 +86,23 @@ int object_is_whole(const struct cop_store *store, const struct cop_digest *dige
 		    uint64_t size);
 bool object_is_damaged(const struct cop_store *store, const struct cop_digest *digest);
 
+/* ---- list.c: which pool files an object needs, as the sorted beginnings of their digests
+ */
+
+#define LIST_PREFIX 8
+
+/* list_make() - the side list of the object @digest, whose tree is @tree, with its check
+ * at the end; freed by the caller */
+int list_make(const struct tree *tree, const struct cop_digest *digest,
+	      uint8_t **ret_list, size_t *ret_size, struct cop_error *err);
+/* list_read() - without the check, into the empty @list.  -ENOENT; -EUCLEAN: damaged */
+int list_read(const struct cop_store *store, const struct cop_digest *digest,
+	      struct buf *list, struct cop_error *err);
+/* list_get() - the same, or made from the image, and then put back unless @is_locked (the
+ * caller holds a lock of the store).  Fails only when the image cannot be read either. */
+int list_get(struct cop_store *store, const struct cop_digest *digest, bool is_locked,
+	     struct buf *list, struct cop_error *err);
+
 /* ---- resolve.c */
 
 struct resolved {

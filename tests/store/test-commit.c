@@ -195,7 +195,7 @@ static void the_side_list_is_sorted_and_complete(void **state)
 	(void)snprintf(path, sizeof(path), "store/meta/files/%s",
 		       cop_digest_to_hex(&digest, hex));
 	fd = openat(scratch->fd, path, O_RDONLY | O_CLOEXEC);
-	assert_int_equal(read(fd, bytes, sizeof(bytes)), 16);
+	assert_int_equal(read(fd, bytes, sizeof(bytes)), 16 + 8);
 	(void)close(fd);
 	assert_true(memcmp(bytes, bytes + 8, 8) < 0);
 	for (size_t i = 0; i < 2; i++) {

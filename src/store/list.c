@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Side lists: which pool files an object needs, so that a collection need not parse its
+ * image.  A list says by its last 8 bytes that it is whole and whose it is; one that does
+ * not is made again from the image.
+ */
+#include <string.h>
+
+#include "base/text.h"
+#include "digest/sha256.h"
+#include "store/private.h"
+
+#define LIST_MAX (512 * MIB)
+
+static int compare_prefixes(const void *a, const void *b)
+{
+	return memcmp(a, b, LIST_PREFIX);
+}
+
+/* The first bytes of the SHA-256 of digest and prefixes. */
+static int checksum(const struct cop_digest *digest, const uint8_t *list, size_t size,
+		    uint8_t check[LIST_PREFIX], struct cop_error *err)
+{
+	auto_ptr(sha256) sha = sha256_new(err);
+	char hex[SHA256_HEX + 1];
+	int r;
+
+	if (!sha)
+		return -ENOMEM;
+	r = sha256_update(sha, digest->bytes, sizeof(digest->bytes), err);
+	if (r == 0)
+		r = sha256_update(sha, list, size, err);
+	if (r == 0)
+		r = sha256_end(sha, hex, err);
+	if (r < 0)
+		return r;
+	hex[2 * LIST_PREFIX] = '\0';
+	return hex_decode(hex, check, LIST_PREFIX);
+}
+
+int list_make(const struct tree *tree, const struct cop_digest *digest,
+	      uint8_t **ret_list, size_t *ret_size, struct cop_error *err)
+{
+	auto_free uint8_t *list = malloc(((size_t)tree->n_nodes + 1) * LIST_PREFIX);
+	size_t n = 0, n_unique = 0;
+	int r;
+
+	if (!list)
+		return err_oom(err);
+	for (const struct tree_node *node = tree->root; node; node = tree_next(node))
+		if (!node->link && node->digest)
+			memcpy(list + n++ * LIST_PREFIX, node->digest->bytes,
+			       LIST_PREFIX);
+	qsort(list, n, LIST_PREFIX, compare_prefixes);
+	for (size_t i = 0; i < n; i++)
+		if (i == 0 || compare_prefixes(list + (i - 1) * LIST_PREFIX,
+					       list + i * LIST_PREFIX) != 0)
+			memmove(list + n_unique++ * LIST_PREFIX, list + i * LIST_PREFIX,
+				LIST_PREFIX);
+	r = checksum(digest, list, n_unique * LIST_PREFIX, list + n_unique * LIST_PREFIX,
+		     err);
+	if (r < 0)
+		return r;
+	*ret_list = TAKE_PTR(list);
+	*ret_size = (n_unique + 1) * LIST_PREFIX;
+	return 0;
+}
+
+int list_read(const struct cop_store *store, const struct cop_digest *digest,
+	      struct buf *list, struct cop_error *err)
+{
+	char path[STORE_PATH_SIZE];
+	uint8_t check[LIST_PREFIX];
+	size_t size;
+	int r = fs_read_file(store->fd, list_path(digest, path), LIST_MAX, list, err);
+
+	if (r < 0)
+		return r;
+	if (list->size < LIST_PREFIX || list->size % LIST_PREFIX != 0)
+		return err_set(err, -EUCLEAN, "'%s' is damaged", path);
+	size = list->size - LIST_PREFIX;
+	r = checksum(digest, (const uint8_t *)list->data, size, check, err);
+	if (r < 0)
+		return r;
+	if (memcmp(check, list->data + size, LIST_PREFIX) != 0)
+		return err_set(err, -EUCLEAN, "'%s' is damaged", path);
+	buf_truncate(list, size);
+	return 0;
+}
+
+/* A list that could not be put back is made again next time. */
+static void put_back(struct cop_store *store, const struct cop_digest *digest,
+		     const uint8_t *list, size_t size)
+{
+	auto_lock *lock = NULL;
+	char random[FS_TEMPORARY_NAME], tmp[STORE_PATH_SIZE], path[STORE_PATH_SIZE];
+
+	if (store_lock_take(store, STORE_LOCK_SHARED, &lock, NULL) < 0 ||
+	    object_exists(store, digest, NULL) != 1)
+		return;
+	/* In meta/, where a sweep finds what a kill leaves. */
+	(void)snprintf(tmp, sizeof(tmp), "meta/%s", fs_temporary_name(random));
+	if (fs_write_new(store->fd, tmp, list, size, 0600, NULL) < 0)
+		return;
+	if (renameat(store->fd, tmp, store->fd, list_path(digest, path)) < 0)
+		(void)unlinkat(store->fd, tmp, 0);
+}
+
+int list_get(struct cop_store *store, const struct cop_digest *digest, bool is_locked,
+	     struct buf *list, struct cop_error *err)
+{
+	auto_free uint8_t *made = NULL;
+	auto_ptr(tree) tree = NULL;
+	size_t size = 0;
+	int r = list_read(store, digest, list, err);
+
+	if (r != -ENOENT && r != -EUCLEAN && r != -EFBIG && r != -EINVAL && r != -ELOOP &&
+	    r != -EIO)
+		return r;
+	r = object_read_tree(store, digest, &tree, err);
+	if (r == 0)
+		r = list_make(tree, digest, &made, &size, err);
+	if (r < 0)
+		return r;
+	buf_truncate(list, 0);
+	if (buf_append(list, made, size - LIST_PREFIX) < 0)
+		return err_oom(err);
+	if (!is_locked && !store->read_only)
+		put_back(store, digest, made, size);
+	return 0;
+}
