@@ -116,7 +116,8 @@ int stage_compute_id(struct manifest_stage *stage, const char *base,
 	int r = add_string(&text, stage->type, err);
 
 	if (r == 0)
-		r = add_string(&text, pipeline->build, err);
+		r = add_string(&text, pipeline->build_is_empty ? "" : pipeline->build,
+			       err);
 	if (r == 0)
 		r = add_string(&text, base, err);
 	if (r == 0)

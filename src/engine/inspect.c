@@ -95,22 +95,16 @@ static json_t *describe_stage(const struct manifest_stage *stage)
 	return TAKE_PTR(json);
 }
 
-/* A runner is shown on the tree in which it is used.  Trees with the same id are one
- * tree: the last one that was named before its last user decides. */
+/* A runner is shown on the tree in which it is used. */
 static const char *runner_in(const struct manifest *manifest, const char *id)
 {
-	const char *carried = NULL, *used = NULL;
+	const char *used = NULL;
 
-	if (!id)
-		return NULL;
-	for (size_t i = 0; i < manifest->n_pipelines; i++) {
+	for (size_t i = 0; id && i < manifest->n_pipelines; i++) {
 		const struct manifest_pipeline *pipeline = &manifest->pipelines[i];
-		const char *last = manifest_pipeline_last(pipeline);
 
 		if (pipeline->build && strcmp(pipeline->build, id) == 0)
-			used = carried;
-		if (last && strcmp(last, id) == 0)
-			carried = pipeline->runner;
+			used = pipeline->runner.name;
 	}
 	return used;
 }
@@ -156,7 +150,7 @@ static json_t *describe_sources(const struct manifest *manifest)
 	return TAKE_PTR(all);
 }
 
-int manifest_inspect(const struct manifest *manifest, json_t **ret_json,
+static int inspect_2(const struct manifest *manifest, json_t **ret_json,
 		     struct cop_error *err)
 {
 	json_t *pipelines = json_array();
@@ -177,4 +171,79 @@ int manifest_inspect(const struct manifest *manifest, json_t **ret_json,
 		return err_oom(err);
 	*ret_json = TAKE_PTR(json);
 	return 0;
+}
+
+static json_t *describe_stage_1(const struct manifest_stage *stage)
+{
+	auto_json *json = json_pack("{s:s}", "name", stage->type);
+
+	if (put_options(json, stage->options) < 0 ||
+	    put(json, "id", json_string(stage->id)) < 0)
+		return NULL;
+	return TAKE_PTR(json);
+}
+
+/* @build: the description of its build, which is used up */
+static json_t *describe_pipeline_1(const struct manifest_pipeline *pipeline,
+				   json_t *build)
+{
+	auto_json *owned = build, *json = json_object(), *stages = json_array();
+
+	if (pipeline->build && put(json, "build",
+				   json_pack("{s:O, s:s?}", "pipeline", owned, "runner",
+					     pipeline->runner.name)) < 0)
+		return NULL;
+	for (size_t i = 0; i < pipeline->n_stages; i++)
+		if (json_array_append_new(stages,
+					  describe_stage_1(&pipeline->stages[i])) < 0)
+			return NULL;
+	if (pipeline->n_stages > 0 && json_object_set(json, "stages", stages) < 0)
+		return NULL;
+	return TAKE_PTR(json);
+}
+
+static json_t *describe_sources_1(const struct manifest *manifest)
+{
+	auto_json *all = json_object();
+
+	for (size_t i = 0; i < manifest->n_sources; i++) {
+		const struct manifest_source *source = &manifest->sources[i];
+		bool is_curl = strcmp(source->type, "org.osbuild.curl") == 0;
+
+		if (json_object_set(all, is_curl ? "org.osbuild.files" : source->type,
+				    source->options) < 0)
+			return NULL;
+	}
+	return TAKE_PTR(all);
+}
+
+/* Each pipeline has its build just before it; the assembler comes last. */
+static int inspect_1(const struct manifest *manifest, json_t **ret_json,
+		     struct cop_error *err)
+{
+	const struct manifest_pipeline *pipelines = manifest->pipelines;
+	size_t n = manifest->n_pipelines;
+	const struct manifest_pipeline *assembler = &pipelines[n - 1];
+	auto_json *json = json_object();
+	json_t *tree = NULL;
+
+	if (strcmp(assembler->name, "assembler") != 0)
+		assembler = NULL;
+	for (size_t i = 0; i < n - (assembler != NULL); i++)
+		tree = describe_pipeline_1(&pipelines[i], tree);
+	if (put(json, "pipeline", tree) < 0 ||
+	    (assembler &&
+	     put(tree, "assembler", describe_stage_1(&assembler->stages[0])) < 0) ||
+	    (manifest->n_sources > 0 &&
+	     put(json, "sources", describe_sources_1(manifest)) < 0))
+		return err_oom(err);
+	*ret_json = TAKE_PTR(json);
+	return 0;
+}
+
+int manifest_inspect(const struct manifest *manifest, json_t **ret_json,
+		     struct cop_error *err)
+{
+	return manifest->version == 1 ? inspect_1(manifest, ret_json, err)
+				      : inspect_2(manifest, ret_json, err);
 }

@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/key.h"
 
-#include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
-
-#include "base/fs.h"
+#include "engine/runner.h"
 #include "json/json.h"
 
 /* Raised when the same parts mean something else. */
@@ -44,59 +40,25 @@ static json_t *describe_input_modules(const struct manifest_stage *stage)
 int key_compute(const struct manifest_stage *stage, const struct key_parts *parts,
 		char key[SHA256_HEX + 1], struct cop_error *err)
 {
-	auto_json *json = json_pack(
-		"{s:i, s:s, s:s, s:s?, s:s, s:s?, s:o, s:o, s:O*}", "version",
-		KEY_VERSION, "id", stage->id, "module", stage->module->key, "base",
-		parts->base, "build", parts->build, "runner", parts->runner, "devices",
-		describe_devices(stage), "input-modules", describe_input_modules(stage),
-		"inputs", parts->inputs);
+	auto_json *json =
+		json_pack("{s:i, s:s, s:s, s:s?, s:s, s:s?, s:o, s:o, s:O*}", "version",
+			  KEY_VERSION, "id", stage->id, "module", stage->module->key,
+			  "base", parts->base, "build", parts->build, "runner",
+			  parts->runner ? parts->runner->key : NULL, "devices",
+			  describe_devices(stage), "input-modules",
+			  describe_input_modules(stage), "inputs", parts->inputs);
 
 	return json ? hash(json, key, err) : err_oom(err);
 }
 
-/* The value of NAME=value, quotes removed; NULL: not there. */
-static char *os_release_value(const char *text, const char *name)
-{
-	size_t length = strlen(name);
-
-	for (const char *line = text; line && *line;) {
-		size_t size = strcspn(line, "\n");
-
-		if (size > length && strncmp(line, name, length) == 0 &&
-		    line[length] == '=') {
-			const char *value = line + length + 1;
-			size_t left = size - length - 1;
-
-			if (left >= 2 && (*value == '"' || *value == '\'') &&
-			    value[left - 1] == *value) {
-				value++;
-				left -= 2;
-			}
-			return strndup(value, left);
-		}
-		line += size;
-		line += *line == '\n';
-	}
-	return NULL;
-}
-
 int key_of_host(char key[SHA256_HEX + 1], struct cop_error *err)
 {
-	static const char *const places[] = {"/etc/os-release", "/usr/lib/os-release"};
 	auto_free char *id = NULL, *version = NULL;
 	auto_json *json = NULL;
-	auto_buf text = {};
+	int r = host_release(&id, &version, err);
 
-	for (size_t i = 0; i < ARRAY_SIZE(places) && text.size == 0; i++) {
-		auto_close int fd = open(places[i], O_RDONLY | O_CLOEXEC);
-		int r = fd < 0 ? 0 : fs_read_all(fd, 64 * KIB, &text, err);
-
-		if (r < 0)
-			return err_prefix(err, r, "'%s'", places[i]);
-	}
-	id = os_release_value(buf_text(&text), "ID");
-	version = os_release_value(buf_text(&text), "VERSION_ID");
-	json = json_pack("{s:s, s:s}", "id", id ? id : "linux", "version",
-			 version ? version : "");
+	if (r < 0)
+		return r;
+	json = json_pack("{s:s, s:s}", "id", id, "version", version);
 	return json ? hash(json, key, err) : err_oom(err);
 }

@@ -12,11 +12,12 @@
  * struct key_parts - what a stage's key is made of beside the manifest
  * @base:   key of the stage before it, or NULL
  * @build:  key of the build pipeline, or key_of_host()
- * @runner: in the build pipeline's tree, or NULL
+ * @runner: or NULL
  * @inputs: {pipeline id: its key} for its pipeline inputs; NULL without any
  */
 struct key_parts {
-	const char *base, *build, *runner;
+	const char *base, *build;
+	const struct module *runner;
 	json_t *inputs;
 };
 

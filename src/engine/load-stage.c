@@ -10,6 +10,19 @@
  * the searches by name below cost. */
 #define PARTS_MAX 1000
 
+static int find_module(struct manifest *manifest, enum module_class class,
+		       const char *name, const struct module **ret_module,
+		       struct cop_error *err)
+{
+	int r;
+
+	if (!manifest->modules)
+		return 0;
+	r = modules_get(manifest->modules, class, name, ret_module, err);
+	/* What is not served fails by name when it is to be used. */
+	return r == -ENOENT && (class == MODULE_DEVICE || class == MODULE_MOUNT) ? 0 : r;
+}
+
 static int count_parts(const json_t *parts, const char *what, const char *where,
 		       size_t *ret_n, struct cop_error *err)
 {
@@ -131,9 +144,8 @@ static int read_input(struct manifest *manifest, struct manifest_input *input,
 	if (r == 0)
 		r = read_references(manifest, input,
 				    json_object_get(input->json, "references"), err);
-	if (r == 0 && manifest->modules)
-		r = modules_get(manifest->modules, MODULE_INPUT, input->type,
-				&input->module, err);
+	if (r == 0)
+		r = find_module(manifest, MODULE_INPUT, input->type, &input->module, err);
 	return r < 0 ? r : input_compute_id(input, err);
 }
 
@@ -172,8 +184,9 @@ static const struct manifest_device *find_device(const struct manifest_stage *st
 }
 
 /* Return: 1 when it was placed, 0 when its parent has to come first. */
-static int place_device(struct manifest_stage *stage, const json_t *all, const char *name,
-			json_t *json, struct cop_error *err)
+static int place_device(struct manifest *manifest, struct manifest_stage *stage,
+			const json_t *all, const char *name, json_t *json,
+			struct cop_error *err)
 {
 	struct manifest_device *device = &stage->devices[stage->n_devices];
 	const char *parent = NULL;
@@ -194,6 +207,9 @@ static int place_device(struct manifest_stage *stage, const json_t *all, const c
 	if (r == 0)
 		r = json_optional_object(json, "options", name, &device->options, err);
 	if (r == 0)
+		r = find_module(manifest, MODULE_DEVICE, device->type, &device->module,
+				err);
+	if (r == 0)
 		r = device_compute_id(device, err);
 	if (r < 0)
 		return r;
@@ -202,8 +218,8 @@ static int place_device(struct manifest_stage *stage, const json_t *all, const c
 }
 
 /* Pass after pass over what is left, in the order of the manifest, as osbuild does. */
-static int read_devices(struct manifest_stage *stage, const json_t *json,
-			struct cop_error *err)
+static int read_devices(struct manifest *manifest, struct manifest_stage *stage,
+			const json_t *json, struct cop_error *err)
 {
 	size_t n = 0, before;
 	int r = count_parts(json, "devices", "devices", &n, err);
@@ -221,7 +237,7 @@ static int read_devices(struct manifest_stage *stage, const json_t *json,
 		json_object_foreach ((json_t *)(uintptr_t)json, name, value) {
 			if (find_device(stage, name))
 				continue;
-			r = place_device(stage, json, name, value, err);
+			r = place_device(manifest, stage, json, name, value, err);
 			if (r < 0)
 				return r;
 		}
@@ -231,8 +247,9 @@ static int read_devices(struct manifest_stage *stage, const json_t *json,
 	return 0;
 }
 
-static int read_mount(struct manifest_stage *stage, struct manifest_mount *mount,
-		      const json_t *json, struct cop_error *err)
+static int read_mount(struct manifest *manifest, struct manifest_stage *stage,
+		      struct manifest_mount *mount, const json_t *json,
+		      struct cop_error *err)
 {
 	const char *source = NULL;
 	int r = json_get_string(json, "name", "mount", &mount->name, err);
@@ -260,11 +277,12 @@ static int read_mount(struct manifest_stage *stage, struct manifest_mount *mount
 			return err_set(err, -EINVAL, "unknown device '%s' of mount '%s'",
 				       source, mount->name);
 	}
-	return mount_compute_id(mount, err);
+	r = find_module(manifest, MODULE_MOUNT, mount->type, &mount->module, err);
+	return r < 0 ? r : mount_compute_id(mount, err);
 }
 
-static int read_mounts(struct manifest_stage *stage, const json_t *json,
-		       struct cop_error *err)
+static int read_mounts(struct manifest *manifest, struct manifest_stage *stage,
+		       const json_t *json, struct cop_error *err)
 {
 	size_t i, n = 0;
 	json_t *value;
@@ -276,15 +294,16 @@ static int read_mounts(struct manifest_stage *stage, const json_t *json,
 	if (!stage->mounts)
 		return err_oom(err);
 	json_array_foreach (json, i, value) {
-		r = read_mount(stage, &stage->mounts[stage->n_mounts++], value, err);
+		r = read_mount(manifest, stage, &stage->mounts[stage->n_mounts++], value,
+			       err);
 		if (r < 0)
 			return r;
 	}
 	return 0;
 }
 
-int manifest_read_stage(struct manifest *manifest, struct manifest_stage *stage,
-			json_t *json, struct cop_error *err)
+static int read_stage(struct manifest *manifest, struct manifest_stage *stage,
+		      json_t *json, struct cop_error *err)
 {
 	int r = json_get_string(json, "type", "stage", &stage->type, err);
 
@@ -293,11 +312,40 @@ int manifest_read_stage(struct manifest *manifest, struct manifest_stage *stage,
 	if (r == 0)
 		r = read_inputs(manifest, stage, json_object_get(json, "inputs"), err);
 	if (r == 0)
-		r = read_devices(stage, json_object_get(json, "devices"), err);
+		r = read_devices(manifest, stage, json_object_get(json, "devices"), err);
 	if (r == 0)
-		r = read_mounts(stage, json_object_get(json, "mounts"), err);
-	if (r == 0 && manifest->modules)
-		r = modules_get(manifest->modules, MODULE_STAGE, stage->type,
-				&stage->module, err);
+		r = read_mounts(manifest, stage, json_object_get(json, "mounts"), err);
+	if (r == 0)
+		r = find_module(manifest, MODULE_STAGE, stage->type, &stage->module, err);
 	return r;
+}
+
+int manifest_read_stages(struct manifest *manifest, struct manifest_pipeline *pipeline,
+			 const json_t *stages, struct cop_error *err)
+{
+	const char *base = NULL;
+	json_t *json;
+	size_t i;
+
+	pipeline->stages = calloc(json_array_size(stages) + 1, sizeof(*pipeline->stages));
+	if (!pipeline->stages)
+		return err_oom(err);
+	json_array_foreach (stages, i, json) {
+		struct manifest_stage *stage = &pipeline->stages[i];
+		int r;
+
+		stage->pipeline = pipeline;
+		stage->number = (unsigned int)i + 1;
+		pipeline->n_stages++;
+		r = manifest->version == 1
+			    ? manifest_read_stage_1(manifest, stage, json, err)
+			    : read_stage(manifest, stage, json, err);
+		if (r == 0)
+			r = stage_compute_id(stage, base, err);
+		if (r < 0)
+			return err_prefix(err, r, "stage %zu (%s)", i + 1,
+					  stage->type ? stage->type : "?");
+		base = stage->id;
+	}
+	return 0;
 }

@@ -6,9 +6,6 @@
 
 #include "json/json.h"
 
-#define PIPELINES_MAX 1000
-#define SOURCES_MAX   100
-
 static void stage_done(struct manifest_stage *stage)
 {
 	for (size_t i = 0; i < stage->n_inputs; i++)
@@ -30,10 +27,9 @@ struct manifest *manifest_free(struct manifest *manifest)
 		free(pipeline->stages);
 	}
 	free(manifest->pipelines);
-	for (size_t i = 0; i < manifest->n_sources; i++)
-		json_decref(manifest->sources[i].items);
 	free(manifest->sources);
 	(void)modules_free(manifest->modules);
+	json_decref(manifest->made);
 	json_decref(manifest->root);
 	free(manifest);
 	return NULL;
@@ -81,17 +77,18 @@ const char *manifest_pipeline_id(const struct manifest *manifest, size_t i)
 	return manifest_pipeline_last(&manifest->pipelines[i]);
 }
 
-static int check_version(const json_t *root, struct cop_error *err)
+/* Version 1 has no key for it. */
+static int read_version(struct manifest *manifest, struct cop_error *err)
 {
-	const json_t *version = json_object_get(root, "version");
+	const json_t *version = json_object_get(manifest->root, "version");
 	auto_buf text = {};
 	int r;
 
+	manifest->version = 1;
 	if (!version ||
 	    (json_is_text(version) && strcmp(json_string_value(version), "1") == 0))
-		return err_set(err, -EINVAL,
-			       "manifest: version '1' is not read by this version of "
-			       "coppice; convert it to version 2");
+		return 0;
+	manifest->version = 2;
 	if (json_is_text(version) && strcmp(json_string_value(version), "2") == 0)
 		return 0;
 	r = json_write(version, 0, &text, err);
@@ -103,160 +100,22 @@ static int check_version(const json_t *root, struct cop_error *err)
 		       buf_text(&text));
 }
 
-/* The three shapes of references, as one object. */
-static int items_as_object(json_t *items, json_t **ret_object, struct cop_error *err)
+int manifest_find_runner(struct manifest *manifest, const char *name,
+			 struct manifest_runner *runner, struct cop_error *err)
 {
-	auto_json *object = json_is_array(items) ? json_object() : json_incref(items);
-	json_t *value;
-	size_t i;
+	bool is_host = !name || !*name;
+	int r;
 
-	json_array_foreach (items, i, value) {
-		json_t *id = json_is_object(value) ? json_object_get(value, "id") : value;
-		json_t *options = json_object_get(value, "options");
-
-		if (!json_is_text(id) ||
-		    strlen(json_string_value(id)) != json_string_length(id))
-			return err_set(err, -EINVAL, "an item is not named by a string");
-		if (json_object_set_new(object, json_string_value(id),
-					options ? json_incref(options) : json_object()) <
-		    0)
-			return err_oom(err);
-	}
-	*ret_object = TAKE_PTR(object);
-	return 0;
-}
-
-static int read_source(struct manifest *manifest, const char *type, json_t *json,
-		       struct cop_error *err)
-{
-	struct manifest_source *source = &manifest->sources[manifest->n_sources++];
-	json_t *items = json_object_get(json, "items");
-	int r = 0;
-
-	source->type = type;
-	if (items)
-		r = items_as_object(items, &source->items, err);
-	if (r == 0)
-		r = json_optional_object(json, "options", "options", &source->options,
-					 err);
-	if (r == 0 && manifest->modules)
-		r = modules_get(manifest->modules, MODULE_SOURCE, type, &source->module,
-				err);
-	return r < 0 ? err_prefix(err, r, "manifest: source '%s'", type) : 0;
-}
-
-static int read_sources(struct manifest *manifest, struct cop_error *err)
-{
-	json_t *sources = json_object_get(manifest->root, "sources"), *value;
-	size_t n = json_object_size(sources);
-	const char *type;
-
-	if (n > SOURCES_MAX)
-		return err_set(err, -EINVAL, "manifest: %zu sources are too many", n);
-	manifest->sources = calloc(n + 1, sizeof(*manifest->sources));
-	if (!manifest->sources)
-		return err_oom(err);
-	json_object_foreach (sources, type, value) {
-		int r = read_source(manifest, type, value, err);
-
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-static int read_stages(struct manifest *manifest, struct manifest_pipeline *pipeline,
-		       const json_t *stages, struct cop_error *err)
-{
-	const char *base = NULL;
-	json_t *json;
-	size_t i;
-
-	pipeline->stages = calloc(json_array_size(stages) + 1, sizeof(*pipeline->stages));
-	if (!pipeline->stages)
-		return err_oom(err);
-	json_array_foreach (stages, i, json) {
-		struct manifest_stage *stage = &pipeline->stages[i];
-		int r;
-
-		stage->pipeline = pipeline;
-		stage->number = (unsigned int)i + 1;
-		pipeline->n_stages++;
-		r = manifest_read_stage(manifest, stage, json, err);
-		if (r == 0)
-			r = stage_compute_id(stage, base, err);
-		if (r < 0)
-			return err_prefix(err, r, "stage %zu (%s)", i + 1,
-					  stage->type ? stage->type : "?");
-		base = stage->id;
-	}
-	return 0;
-}
-
-static int read_build(const struct manifest *manifest, struct manifest_pipeline *pipeline,
-		      const json_t *json, struct cop_error *err)
-{
-	const struct manifest_pipeline *build;
-	const char *text = NULL;
-	int r = json_optional_string(json, "build", "pipeline", &text, err);
-
-	if (r < 0 || !text)
-		return r;
-	if (strncmp(text, "name:", 5) != 0) {
-		pipeline->build = text;
+	*runner = (struct manifest_runner){.name = is_host ? NULL : name};
+	if (!manifest->modules)
 		return 0;
-	}
-	build = manifest_find_name(manifest, text + 5);
-	if (!build || build == pipeline)
-		return err_set(err, -EINVAL, "unknown pipeline reference '%s'", text);
-	pipeline->build = manifest_pipeline_last(build);
-	return 0;
-}
-
-static int read_pipeline(struct manifest *manifest, json_t *json, struct cop_error *err)
-{
-	struct manifest_pipeline *pipeline = &manifest->pipelines[manifest->n_pipelines];
-	int r = json_get_string(json, "name", "pipeline", &pipeline->name, err);
-
-	if (r < 0)
-		return r;
-	if (manifest_find_name(manifest, pipeline->name))
-		return err_set(err, -EINVAL, "there are two pipelines of this name");
-	manifest->n_pipelines++;
-	r = read_build(manifest, pipeline, json, err);
-	if (r == 0)
-		r = json_optional_string(json, "runner", "pipeline", &pipeline->runner,
-					 err);
-	if (r == 0 && json_object_get(json, "source-epoch")) {
-		pipeline->has_epoch = true;
-		r = json_optional_integer(json, "source-epoch", "pipeline",
-					  &pipeline->epoch, err);
-	}
-	if (r == 0)
-		r = read_stages(manifest, pipeline, json_object_get(json, "stages"), err);
+	r = modules_find_runner(manifest->modules, runner->name, &runner->module, err);
+	/* Our own modules run without one. */
+	if (r == -ENOENT)
+		return is_host ? 0 : -EINVAL;
+	if (r == 0 && is_host)
+		runner->name = runner->module->name;
 	return r;
-}
-
-static int read_pipelines(struct manifest *manifest, struct cop_error *err)
-{
-	json_t *pipelines = json_object_get(manifest->root, "pipelines"), *json;
-	size_t i, n = json_array_size(pipelines);
-
-	if (n > PIPELINES_MAX)
-		return err_set(err, -EINVAL, "manifest: %zu pipelines are too many", n);
-	manifest->pipelines = calloc(n + 1, sizeof(*manifest->pipelines));
-	if (!manifest->pipelines)
-		return err_oom(err);
-	json_array_foreach (pipelines, i, json) {
-		int r = read_pipeline(manifest, json, err);
-
-		if (r < 0)
-			return err_prefix(err, r, "manifest: pipeline '%s'",
-					  manifest->pipelines[i].name
-						  ? manifest->pipelines[i].name
-						  : "?");
-	}
-	return 0;
 }
 
 static int hash_document(struct manifest *manifest, struct cop_error *err)
@@ -267,6 +126,27 @@ static int hash_document(struct manifest *manifest, struct cop_error *err)
 	return r < 0 ? r : sha256_bytes(text.data, text.size, manifest->digest, err);
 }
 
+/* In 2020 the pipeline itself could be the document. */
+static int accept_bare_pipeline(struct manifest *manifest, struct cop_error *err)
+{
+	static const char *const keys[] = {"build", "stages", "assembler"};
+	json_t *wrapped;
+	bool is_one = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		is_one = is_one || json_object_get(manifest->root, keys[i]);
+	if (manifest->version != 1 || !is_one ||
+	    json_object_get(manifest->root, "pipeline") ||
+	    json_object_get(manifest->root, "sources"))
+		return 0;
+	wrapped = json_pack("{s:O}", "pipeline", manifest->root);
+	if (!wrapped)
+		return err_oom(err);
+	json_decref(manifest->root);
+	manifest->root = wrapped;
+	return 0;
+}
+
 static int load(struct manifest *manifest, const struct engine_places *places,
 		struct cop_error *err)
 {
@@ -274,15 +154,16 @@ static int load(struct manifest *manifest, const struct engine_places *places,
 
 	if (!json_is_object(manifest->root))
 		return err_set(err, -EINVAL, "manifest: not a JSON object");
-	r = check_version(manifest->root, err);
+	r = read_version(manifest, err);
+	if (r == 0)
+		r = accept_bare_pipeline(manifest, err);
 	if (r == 0 && places)
-		r = modules_new(places, &manifest->modules, err);
+		r = modules_new(places, manifest->version, &manifest->modules, err);
 	if (r == 0)
-		r = manifest_validate(manifest->root, manifest->modules, err);
+		r = manifest_validate(manifest, err);
 	if (r == 0)
-		r = read_sources(manifest, err);
-	if (r == 0)
-		r = read_pipelines(manifest, err);
+		r = manifest->version == 1 ? manifest_read_version_1(manifest, err)
+					   : manifest_read_version_2(manifest, err);
 	if (r == 0)
 		r = hash_document(manifest, err);
 	manifest->metadata = json_object_get(manifest->root, "metadata");

@@ -9,6 +9,9 @@
 #include "engine/engine.h"
 #include "engine/module.h"
 
+#define MANIFEST_PIPELINES_MAX 1000
+#define MANIFEST_SOURCES_MAX   100
+
 struct manifest_input {
 	const char *name, *type, *origin;
 	/* {source item or pipeline id: options}; an empty pipeline is "null"; owned */
@@ -24,17 +27,22 @@ struct manifest_device {
 	const struct manifest_device *parent;
 	json_t *options;
 	char id[SHA256_HEX + 1];
+	const struct module *module; /* NULL without places */
 };
 
 struct manifest_mount {
 	const char *name, *type, *target; /* target may be NULL */
 	const struct manifest_device *source;
-	json_t *partition;
+	json_t *partition; /* or NULL */
 	json_t *options;
 	char id[SHA256_HEX + 1];
+	const struct module *module; /* NULL without places */
 };
 
+/* A stage, or the assembler of version 1: the only one of its pipeline "assembler", with
+ * the finished tree as its input "tree". */
 struct manifest_stage {
+	enum module_class class; /* MODULE_STAGE or MODULE_ASSEMBLER */
 	const char *type;
 	unsigned int number; /* 1-based in its pipeline */
 	const struct manifest_pipeline *pipeline;
@@ -49,10 +57,31 @@ struct manifest_stage {
 	const struct module *module; /* NULL without places */
 };
 
+/*
+ * struct manifest_runner - what prepares the surroundings of a module that is not ours
+ * @name:   as osbuild shows it: as written, for the host the program's; NULL: the host's
+ *          and not known
+ * @module: NULL: none was found for the host, or there are no places
+ */
+struct manifest_runner {
+	const char *name;
+	const struct module *module;
+};
+
+/*
+ * struct manifest_pipeline
+ * @build:        id of the tree that its stages run in; NULL: the host
+ * @build_is_empty: it was written as "", which is the host with ids of its own
+ * @runner:       for its stages
+ * @carried_name: of the runner that the manifest wants *inside* this tree, or NULL
+ * @carried:      that runner, or the host's
+ */
 struct manifest_pipeline {
 	const char *name;
-	const char *build;  /* an id, or NULL */
-	const char *runner; /* to be used inside this tree, or NULL */
+	const char *build;
+	bool build_is_empty;
+	struct manifest_runner runner, carried;
+	const char *carried_name;
 	bool has_epoch;
 	int64_t epoch;
 	struct manifest_stage *stages;
@@ -66,9 +95,15 @@ struct manifest_source {
 	const struct module *module;
 };
 
+/*
+ * struct manifest - of either version, in the shape of version 2
+ * @version: 1 or 2; version 1 has the pipelines [build-]build, ..., tree, assembler
+ */
 struct manifest {
+	unsigned int version;
 	json_t *root;
 	json_t *metadata; /* or NULL */
+	json_t *made;	  /* an array of what was made up for it, or NULL */
 	struct manifest_source *sources;
 	size_t n_sources;
 	struct manifest_pipeline *pipelines;
@@ -88,18 +123,36 @@ struct manifest_pipeline *manifest_find_id(const struct manifest *manifest,
 					   const char *id);
 
 /*
- * manifest_validate() - the document against the format's schema and, with @modules, each
- * module's part against the module's
+ * manifest_validate() - the document against the format's schema and, where modules are
+ * known, each module's part against the module's
  *
  * Return: 0; -EINVAL with one line for the first problem and the number of the others;
  * another negative errno.
  */
-int manifest_validate(const json_t *root, struct modules *modules, struct cop_error *err);
+int manifest_validate(const struct manifest *manifest, struct cop_error *err);
 
 /* manifest_read_stage() - one stage's parts, in load-stage.c; @manifest holds what came
  * before.  What was read is freed with the manifest. */
 int manifest_read_stage(struct manifest *manifest, struct manifest_stage *stage,
 			json_t *json, struct cop_error *err);
+
+/* manifest_read_stages() - a pipeline's stages, in load-stage.c; @manifest holds what
+ * came before.  What was read is freed with the manifest. */
+int manifest_read_stages(struct manifest *manifest, struct manifest_pipeline *pipeline,
+			 const json_t *stages, struct cop_error *err);
+
+/* manifest_read_stage_1() - one stage of version 1, in load-v1.c */
+int manifest_read_stage_1(struct manifest *manifest, struct manifest_stage *stage,
+			  const json_t *json, struct cop_error *err);
+
+/* Sources and pipelines, in load-v1.c and load-v2.c. */
+int manifest_read_version_1(struct manifest *manifest, struct cop_error *err);
+int manifest_read_version_2(struct manifest *manifest, struct cop_error *err);
+
+/* manifest_find_runner() - @name NULL or "": the host's, of which there may be none.
+ * -EINVAL for a name that no libdir can serve. */
+int manifest_find_runner(struct manifest *manifest, const char *name,
+			 struct manifest_runner *runner, struct cop_error *err);
 
 /* The ids, in ids.c; the thing's other fields must be complete. */
 int input_compute_id(struct manifest_input *input, struct cop_error *err);

@@ -5,17 +5,22 @@
 
 #include <string.h>
 
-/* The description's part for version 2, or the one that is left. */
-static json_t *part(const struct module *module)
+/* The description's part for a version, as osbuild picks it; NULL: it has none. */
+static json_t *part(const struct module *module, unsigned int version)
 {
-	json_t *schema = json_object_get(module->meta, "schema_2");
+	json_t *first = json_object_get(module->meta, "schema"),
+	       *second = json_object_get(module->meta, "schema_2");
 
-	return schema ? schema : json_object_get(module->meta, "schema");
+	if (module->class == MODULE_MOUNT)
+		return second;
+	if (version == 2 && json_object_size(second) > 0)
+		return second;
+	return first;
 }
 
-static int set_type(const struct module *module, json_t *properties)
+static int set_name(const struct module *module, const char *key, json_t *properties)
 {
-	return json_object_set_new(properties, "type",
+	return json_object_set_new(properties, key,
 				   json_pack("{s:[s]}", "enum", module->name));
 }
 
@@ -37,19 +42,21 @@ static int hoist_definitions(json_t *schema, json_t *properties)
 	return 0;
 }
 
-static int fill_stage(const struct module *module, json_t *schema, json_t *properties)
+static int fill_stage(const struct module *module, unsigned int version, json_t *schema,
+		      json_t *properties)
 {
-	json_t *own = json_object_get(module->meta, "schema_2");
-	auto_json *copy = json_deep_copy(part(module));
-	int r;
+	const char *name = version == 2 ? "type" : "name";
+	json_t *described = part(module, version);
+	auto_json *copy = described ? json_deep_copy(described) : json_object();
+	bool is_map =
+		version == 2 && described == json_object_get(module->meta, "schema_2");
+	int r = set_name(module, name, properties);
 
-	if (!copy)
+	if (!copy || r < 0)
 		return -1;
 	/* schema_2 is a map of properties, the older one describes the options alone. */
-	r = own ? json_object_update(properties, copy)
-		: json_object_set(properties, "options", copy);
-	if (r == 0)
-		r = set_type(module, properties);
+	r = described && is_map ? json_object_update(properties, copy)
+				: json_object_set(properties, "options", copy);
 	if (r == 0 && !json_object_get(properties, "mounts"))
 		r = json_object_set_new(properties, "mounts",
 					json_pack("{s:s}", "type", "array"));
@@ -58,71 +65,81 @@ static int fill_stage(const struct module *module, json_t *schema, json_t *prope
 					json_pack("{s:s, s:b}", "type", "object",
 						  "additionalProperties", 1));
 	if (r == 0)
-		r = json_object_set_new(schema, "required", json_pack("[s]", "type"));
+		r = json_object_set_new(schema, "required", json_pack("[s]", name));
 	if (r == 0)
 		r = json_object_set(schema, "properties", properties);
-	return r < 0 ? r : hoist_definitions(schema, properties);
+	return r;
 }
 
-static int fill_device(const struct module *module, json_t *schema, json_t *properties)
+static int fill_device(const struct module *module, json_t *copy, json_t *schema,
+		       json_t *properties)
 {
-	auto_json *copy = json_deep_copy(part(module));
-
-	if (!copy || json_object_set(properties, "options", copy) < 0 ||
-	    set_type(module, properties) < 0 ||
-	    json_object_set_new(schema, "additionalProperties", json_true()) < 0 ||
-	    json_object_set(schema, "properties", properties) < 0)
+	if (set_name(module, "type", properties) < 0 ||
+	    json_object_set(properties, "options", copy) < 0 ||
+	    json_object_set_new(schema, "additionalProperties", json_true()) < 0)
 		return -1;
-	return hoist_definitions(schema, properties);
+	return json_object_set(schema, "properties", properties);
 }
 
-static int fill_mount(const struct module *module, json_t *schema)
+static int fill_mount(const struct module *module, json_t *copy, json_t *schema)
 {
-	auto_json *copy = json_deep_copy(part(module));
 	json_t *properties;
 
-	if (!copy || json_object_update(schema, copy) < 0)
+	if (json_object_update(schema, copy) < 0)
 		return -1;
 	properties = json_object_get(schema, "properties");
 	if (!json_is_object(properties) &&
 	    json_object_set_new(schema, "properties", properties = json_object()) < 0)
 		return -1;
-	return set_type(module, properties);
+	return set_name(module, "type", properties);
 }
 
-static int fill_other(const struct module *module, json_t *schema)
+static int fill(const struct module *module, unsigned int version, json_t *schema,
+		json_t *properties)
 {
-	auto_json *copy = json_deep_copy(part(module));
+	auto_json *copy = json_deep_copy(part(module, version));
 
+	switch (module->class) {
+	case MODULE_STAGE:
+	case MODULE_ASSEMBLER:
+		return fill_stage(module, version, schema, properties);
+	case MODULE_DEVICE:
+		return copy ? fill_device(module, copy, schema, properties) : -1;
+	case MODULE_MOUNT:
+		return copy ? fill_mount(module, copy, schema) : -1;
+	case MODULE_SOURCE:
+	case MODULE_INPUT:
+	case MODULE_RUNNER:
+		break;
+	}
 	return copy ? json_object_update(schema, copy) : -1;
 }
 
-static int fill(const struct module *module, json_t *schema, json_t *properties)
+static bool may_lack_schema(const struct module *module)
 {
-	switch (module->class) {
-	case MODULE_STAGE:
-		return fill_stage(module, schema, properties);
-	case MODULE_DEVICE:
-		return fill_device(module, schema, properties);
-	case MODULE_MOUNT:
-		return fill_mount(module, schema);
-	case MODULE_SOURCE:
-	case MODULE_INPUT:
-		break;
-	}
-	return fill_other(module, schema);
+	return module->class == MODULE_STAGE || module->class == MODULE_ASSEMBLER;
 }
 
-int module_schema(const struct module *module, json_t **ret_schema, struct cop_error *err)
+int module_schema(const struct module *module, unsigned int version, json_t **ret_schema,
+		  struct cop_error *err)
 {
-	static const char *const titles[] = {"Stage", "Source", "Input", "Device",
-					     "Mount"};
+	static const char *const titles[] = {
+		[MODULE_STAGE] = "Stage",   [MODULE_ASSEMBLER] = "Assembler",
+		[MODULE_SOURCE] = "Source", [MODULE_INPUT] = "Input",
+		[MODULE_DEVICE] = "Device", [MODULE_MOUNT] = "Mount",
+		[MODULE_RUNNER] = "Runner",
+	};
 	auto_json *schema =
 		json_pack("{s:s+, s:s, s:b}", "title", "Pipeline ", titles[module->class],
 			  "type", "object", "additionalProperties", 0);
 	auto_json *properties = json_object();
 
-	if (!schema || !properties || fill(module, schema, properties) < 0)
+	if (!part(module, version) && !may_lack_schema(module))
+		return err_set(err, -EINVAL, "has no schema for manifests of version %u",
+			       version);
+	if (!schema || !properties || fill(module, version, schema, properties) < 0)
+		return err_oom(err);
+	if (hoist_definitions(schema, json_object_get(schema, "properties")) < 0)
 		return err_oom(err);
 	*ret_schema = TAKE_PTR(schema);
 	return 0;

@@ -8,6 +8,7 @@
 
 #include "base/fs.h"
 #include "base/map.h"
+#include "engine/runner.h"
 #include "json/json.h"
 
 #define META_SIZE_MAX (4 * MIB)
@@ -16,14 +17,17 @@
 
 struct modules {
 	const struct engine_places *places;
+	unsigned int version;
 	struct map *map; /* "stages/NAME" to struct module */
 	struct module **all;
 	size_t n_all;
 };
 
 static const char *const class_names[] = {
-	[MODULE_STAGE] = "stage",   [MODULE_SOURCE] = "source", [MODULE_INPUT] = "input",
+	[MODULE_STAGE] = "stage",   [MODULE_ASSEMBLER] = "assembler",
+	[MODULE_SOURCE] = "source", [MODULE_INPUT] = "input",
 	[MODULE_DEVICE] = "device", [MODULE_MOUNT] = "mount",
+	[MODULE_RUNNER] = "runner",
 };
 
 const char *module_class_name(enum module_class class)
@@ -46,14 +50,15 @@ static struct module *module_free(struct module *module)
 
 DEFINE_AUTO_PTR(module)
 
-int modules_new(const struct engine_places *places, struct modules **ret_modules,
-		struct cop_error *err)
+int modules_new(const struct engine_places *places, unsigned int version,
+		struct modules **ret_modules, struct cop_error *err)
 {
 	auto_ptr(modules) modules = calloc(1, sizeof(*modules));
 
 	if (!modules)
 		return err_oom(err);
 	modules->places = places;
+	modules->version = version;
 	modules->map = map_new();
 	if (!modules->map)
 		return err_oom(err);
@@ -138,7 +143,8 @@ static int read_text(int dir_fd, const char *name, struct buf *text,
 	return fs_read_all(fd, META_SIZE_MAX, text, err);
 }
 
-static int read_meta(struct module *module, int dir_fd, struct cop_error *err)
+static int read_meta(struct module *module, unsigned int version, int dir_fd,
+		     struct cop_error *err)
 {
 	auto_json *schema = NULL;
 	auto_buf text = {};
@@ -147,13 +153,16 @@ static int read_meta(struct module *module, int dir_fd, struct cop_error *err)
 
 	(void)snprintf(name, sizeof(name), "%s.meta.json", module->name);
 	r = read_text(dir_fd, name, &text, err);
+	/* A runner needs no description; ours have one, for their revision. */
+	if (r == -ENOENT && module->class == MODULE_RUNNER)
+		return 0;
 	if (r == 0)
 		r = json_read(text.data, text.size, &module->meta, err);
 	if (r == 0)
 		r = check_meta(module->meta, name, err);
-	if (r == 0)
-		r = module_schema(module, &schema, err);
-	if (r == 0)
+	if (r == 0 && module->class != MODULE_RUNNER)
+		r = module_schema(module, version, &schema, err);
+	if (r == 0 && schema)
 		r = schema_new(schema, module->name, &module->schema, err);
 	if (r < 0)
 		return err_prefix(err, r == -ENOMEM ? r : -EINVAL,
@@ -166,9 +175,11 @@ static int compute_key(struct module *module, int fd, struct cop_error *err)
 {
 	int64_t revision = -1;
 	char hex[SHA256_HEX + 1];
-	int r = json_optional_integer(module->meta, REVISION_KEY, module->name, &revision,
-				      err);
+	int r = 0;
 
+	if (module->meta)
+		r = json_optional_integer(module->meta, REVISION_KEY, module->name,
+					  &revision, err);
 	if (r < 0)
 		return r;
 	if (revision >= 0) {
@@ -184,7 +195,8 @@ static int compute_key(struct module *module, int fd, struct cop_error *err)
 }
 
 /* Return: 1 when @libdir has it, 0 when not. */
-static int look_in(struct module *module, const char *libdir, struct cop_error *err)
+static int look_in(const struct modules *modules, struct module *module,
+		   const char *libdir, struct cop_error *err)
 {
 	char directory[32];
 	auto_close int top = -EBADF, dir = -EBADF, fd = -EBADF;
@@ -211,7 +223,7 @@ static int look_in(struct module *module, const char *libdir, struct cop_error *
 		module->path = NULL;
 		return err_oom(err);
 	}
-	r = read_meta(module, dir, err);
+	r = read_meta(module, modules->version, dir, err);
 	if (r == 0)
 		r = compute_key(module, fd, err);
 	return r < 0 ? r : 1;
@@ -241,7 +253,7 @@ static int load(const struct modules *modules, enum module_class class, const ch
 	if (!module->name)
 		return err_oom(err);
 	for (const char *const *libdir = modules->places->libdirs; *libdir; libdir++) {
-		int r = look_in(module, *libdir, err);
+		int r = look_in(modules, module, *libdir, err);
 
 		if (r < 0)
 			return r;
@@ -292,6 +304,17 @@ int modules_get(struct modules *modules, enum module_class class, const char *na
 		return err_oom(err);
 	*ret_module = TAKE_PTR(module);
 	return 0;
+}
+
+int modules_find_runner(struct modules *modules, const char *name,
+			const struct module **ret_runner, struct cop_error *err)
+{
+	auto_free char *host = NULL, *found = NULL;
+	int r = name ? 0 : runner_of_host(&host, err);
+
+	if (r == 0)
+		r = runner_find(modules->places, name ? name : host, &found, err);
+	return r < 0 ? r : modules_get(modules, MODULE_RUNNER, found, ret_runner, err);
 }
 
 const json_t *module_capabilities(const struct module *module)

@@ -11,10 +11,12 @@
 
 enum module_class {
 	MODULE_STAGE,
+	MODULE_ASSEMBLER,
 	MODULE_SOURCE,
 	MODULE_INPUT,
 	MODULE_DEVICE,
 	MODULE_MOUNT,
+	MODULE_RUNNER,
 };
 
 /* module_class_name() - "stage"; the directory in a libdir is its plural */
@@ -25,8 +27,8 @@ const char *module_class_name(enum module_class class);
  * @name:   "org.osbuild.noop"
  * @path:   of its executable, absolute
  * @libdir: where it was found, absolute
- * @meta:   its description, checked
- * @schema: of its part of a version 2 manifest, as osbuild assembles it
+ * @meta:   its description, checked; NULL for most runners
+ * @schema: of its part of a manifest, as osbuild assembles it; NULL for runners
  * @key:    "revision N" for modules of ours, "file HEX" (hash of the executable) for
  *          others: changes whenever its output for the same input may
  */
@@ -40,9 +42,10 @@ struct module {
 
 struct modules;
 
-/* modules_new() - an empty table; @places must outlive it */
-int modules_new(const struct engine_places *places, struct modules **ret_modules,
-		struct cop_error *err);
+/* modules_new() - an empty table for manifests of version @version (1 or 2), which
+ * decides their schemas; @places must outlive it */
+int modules_new(const struct engine_places *places, unsigned int version,
+		struct modules **ret_modules, struct cop_error *err);
 struct modules *modules_free(struct modules *modules);
 DEFINE_AUTO_PTR(modules)
 
@@ -55,8 +58,19 @@ DEFINE_AUTO_PTR(modules)
 int modules_get(struct modules *modules, enum module_class class, const char *name,
 		const struct module **ret_module, struct cop_error *err);
 
-/* module_schema() - assembled from class, name and description; a new reference */
-int module_schema(const struct module *module, json_t **ret_schema,
+/*
+ * modules_find_runner() - the best runner for a name like "org.osbuild.debian12"
+ * @name: NULL: the host's, from os-release
+ *
+ * Of the runners of the same distribution the one with the highest version that is not
+ * above the one asked for; the first libdir wins.  Return: 0; -ENOENT; another errno.
+ */
+int modules_find_runner(struct modules *modules, const char *name,
+			const struct module **ret_runner, struct cop_error *err);
+
+/* module_schema() - assembled from class, name and description for manifests of
+ * @version; a new reference */
+int module_schema(const struct module *module, unsigned int version, json_t **ret_schema,
 		  struct cop_error *err);
 
 /* module_capabilities() - names that it needs beside the usual; an array or NULL */

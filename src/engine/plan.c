@@ -12,20 +12,6 @@ static const char *key_of_tree(const struct run *run, const char *id)
 	return n ? pipeline->stages[n - 1].key : id;
 }
 
-/* The runner that the build pipeline before @user carries. */
-static const char *runner_of(const struct run *run, const struct run_pipeline *user)
-{
-	const char *build = user->pipeline->build, *runner = NULL;
-
-	for (const struct run_pipeline *p = run->pipelines; build && p < user; p++) {
-		const char *id = manifest_pipeline_last(p->pipeline);
-
-		if (id && strcmp(id, build) == 0)
-			runner = p->pipeline->runner;
-	}
-	return runner;
-}
-
 static int input_keys(const struct run *run, const struct manifest_stage *stage,
 		      json_t **ret_keys, struct cop_error *err)
 {
@@ -48,7 +34,7 @@ static int input_keys(const struct run *run, const struct manifest_stage *stage,
 static int pipeline_keys(const struct run *run, struct run_pipeline *pipeline,
 			 const char *host, struct cop_error *err)
 {
-	struct key_parts parts = {.runner = runner_of(run, pipeline)};
+	struct key_parts parts = {.runner = pipeline->pipeline->runner.module};
 
 	parts.build = pipeline->pipeline->build
 			      ? key_of_tree(run, pipeline->pipeline->build)

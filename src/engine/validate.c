@@ -69,10 +69,28 @@ static const char format_schema[] =
 	"    'properties': {'id': {'type': 'string'},"
 	"     'options': {'type': 'object'}}}}]}}}";
 
-/* The text above with the quotes of JSON. */
-static int format_new(struct schema **ret_schema, struct cop_error *err)
+/* The same for version 1, where a build of 2020 need not have a pipeline. */
+static const char format_schema_1[] =
+	"{'type': 'object', 'additionalProperties': false, 'properties': {"
+	"  'pipeline': {'$ref': '#/definitions/pipeline'},"
+	"  'sources': {'type': 'object', 'additionalProperties': {'type': 'object'}}},"
+	" 'definitions': {"
+	"  'pipeline': {'type': 'object', 'additionalProperties': false, 'properties': {"
+	"   'build': {'type': 'object', 'additionalProperties': false,"
+	"    'required': ['runner'], 'properties': {"
+	"    'pipeline': {'$ref': '#/definitions/pipeline'},"
+	"    'runner': {'type': 'string'}}},"
+	"   'stages': {'type': 'array', 'items': {'$ref': '#/definitions/stage'}},"
+	"   'assembler': {'$ref': '#/definitions/stage'}}},"
+	"  'stage': {'type': 'object', 'additionalProperties': false,"
+	"   'required': ['name'], 'properties': {"
+	"   'name': {'type': 'string'}, 'options': {'type': 'object'}}}}}";
+
+/* The text with the quotes of JSON. */
+static int format_new(unsigned int version, struct schema **ret_schema,
+		      struct cop_error *err)
 {
-	auto_free char *text = strdup(format_schema);
+	auto_free char *text = strdup(version == 1 ? format_schema_1 : format_schema);
 	auto_json *json = NULL;
 	int r;
 
@@ -93,7 +111,8 @@ static int check_part(struct modules *modules, enum module_class class,
 		      struct cop_error *err)
 {
 	auto_json *owned_path = path;
-	const json_t *type = json_object_get(part, "type");
+	const json_t *type =
+		json_object_get(part, json_object_get(part, "type") ? "type" : "name");
 	const struct module *module;
 	struct cop_error reason = {};
 	int r;
@@ -180,6 +199,55 @@ static int check_source(struct modules *modules, const char *type, const json_t 
 	return r < 0 ? r : 0;
 }
 
+/* The path of a pipeline of version 1 and of a thing in it: "pipeline", "build",
+ * "pipeline" and so on. */
+static json_t *make_path_1(size_t depth, const char *group, size_t stage)
+{
+	auto_json *path = json_pack("[s]", "pipeline");
+
+	for (size_t i = 0; i < depth; i++)
+		if (json_array_append_new(path, json_string("build")) < 0 ||
+		    json_array_append_new(path, json_string("pipeline")) < 0)
+			return NULL;
+	if (json_array_append_new(path, json_string(group)) < 0)
+		return NULL;
+	if (strcmp(group, "stages") == 0 &&
+	    json_array_append_new(path, json_integer((json_int_t)stage)) < 0)
+		return NULL;
+	return TAKE_PTR(path);
+}
+
+static int check_modules_1(struct modules *modules, const json_t *root,
+			   struct schema_errors *errors, struct cop_error *err)
+{
+	const json_t *pipeline = json_object_get(root, "pipeline");
+	json_t *stage, *source;
+	const char *type;
+	size_t i;
+	int r = 0;
+
+	json_object_foreach (json_object_get(root, "sources"), type, source) {
+		if (strcmp(type, "org.osbuild.files") == 0)
+			type = "org.osbuild.curl";
+		if (r == 0)
+			r = check_source(modules, type, source, errors, err);
+	}
+	for (size_t depth = 0; pipeline && depth < MANIFEST_PIPELINES_MAX; depth++) {
+		json_array_foreach (json_object_get(pipeline, "stages"), i, stage)
+			if (r == 0)
+				r = check_part(modules, MODULE_STAGE, stage,
+					       make_path_1(depth, "stages", i), errors,
+					       err);
+		stage = json_object_get(pipeline, "assembler");
+		if (r == 0 && json_object_size(stage) > 0)
+			r = check_part(modules, MODULE_ASSEMBLER, stage,
+				       make_path_1(depth, "assembler", 0), errors, err);
+		pipeline =
+			json_object_get(json_object_get(pipeline, "build"), "pipeline");
+	}
+	return r;
+}
+
 static int check_modules(struct modules *modules, const json_t *root,
 			 struct schema_errors *errors, struct cop_error *err)
 {
@@ -210,16 +278,18 @@ static int report(const struct schema_errors *errors, struct cop_error *err)
 		       more);
 }
 
-int manifest_validate(const json_t *root, struct modules *modules, struct cop_error *err)
+int manifest_validate(const struct manifest *manifest, struct cop_error *err)
 {
 	auto_schema_errors errors = {};
 	auto_ptr(schema) format = NULL;
-	int r = format_new(&format, err);
+	int r = format_new(manifest->version, &format, err);
 
 	if (r == 0)
-		r = schema_validate(format, root, NULL, &errors, err);
-	if (r >= 0 && modules)
-		r = check_modules(modules, root, &errors, err);
+		r = schema_validate(format, manifest->root, NULL, &errors, err);
+	if (r >= 0 && manifest->modules && manifest->version == 1)
+		r = check_modules_1(manifest->modules, manifest->root, &errors, err);
+	if (r >= 0 && manifest->modules && manifest->version == 2)
+		r = check_modules(manifest->modules, manifest->root, &errors, err);
 	if (r < 0)
 		return err_prefix(err, r, "manifest");
 	schema_errors_sort(&errors);
