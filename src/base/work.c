@@ -7,6 +7,9 @@
 
 #define QUEUE_LENGTH 256
 #define MOST_THREADS 64
+/* Idle workers are woken for so many items at once: a wake-up costs more than a small
+ * file. */
+#define WAKE_AT 16
 
 struct work {
 	struct work_ops ops;
@@ -14,7 +17,7 @@ struct work {
 	pthread_mutex_t mutex;
 	pthread_cond_t not_empty, not_full, idle;
 	void *queue[QUEUE_LENGTH];
-	unsigned int head, n_queued, n_running;
+	unsigned int head, n_queued, n_running, n_waiting;
 	bool closed;
 	struct cop_error error;
 	unsigned int n_threads;
@@ -37,15 +40,20 @@ static void *take_item(struct work *work)
 {
 	void *item;
 
-	while (work->n_queued == 0 && !work->closed)
+	while (work->n_queued == 0 && !work->closed) {
+		work->n_waiting++;
 		(void)pthread_cond_wait(&work->not_empty, &work->mutex);
+		work->n_waiting--;
+	}
 	if (work->n_queued == 0)
 		return NULL;
 	item = work->queue[work->head];
 	work->head = (work->head + 1) % QUEUE_LENGTH;
 	work->n_queued--;
 	work->n_running++;
-	(void)pthread_cond_signal(&work->not_full);
+	/* Room for many, so that the one who adds does not wake for each. */
+	if (work->n_queued == QUEUE_LENGTH / 2)
+		(void)pthread_cond_broadcast(&work->not_full);
 	return item;
 }
 
@@ -134,7 +142,8 @@ int work_add(struct work *work, void *item)
 	if (r == 0) {
 		work->queue[(work->head + work->n_queued) % QUEUE_LENGTH] = item;
 		work->n_queued++;
-		(void)pthread_cond_signal(&work->not_empty);
+		if (work->n_waiting > 0 && work->n_queued >= WAKE_AT)
+			(void)pthread_cond_signal(&work->not_empty);
 	}
 	(void)pthread_mutex_unlock(&work->mutex);
 	if (r < 0 && work->ops.drop)
@@ -147,6 +156,7 @@ int work_finish(struct work *work, struct cop_error *err)
 	struct cop_error first;
 
 	(void)pthread_mutex_lock(&work->mutex);
+	(void)pthread_cond_broadcast(&work->not_empty);
 	while (work->n_queued > 0 || work->n_running > 0)
 		(void)pthread_cond_wait(&work->idle, &work->mutex);
 	first = work->error;

@@ -177,6 +177,9 @@ struct staging {
 	struct map *files; /* digest -> struct staged_file */
 	struct stage_context *contexts;
 	uint64_t n_large;
+	uint64_t n_known; /* contents that the pool had already */
+	bool clone_refused;
+	dev_t clone_refused_by; /* the file system that files were read from */
 	struct staging_totals totals;
 	int64_t last_update_ms;
 };

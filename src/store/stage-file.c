@@ -15,6 +15,9 @@
 /* The disk starts on files over this while we still hash others. */
 #define WRITE_BACK_MIN ((uint64_t)(64 * KIB))
 
+/* From here on one file is hashed by all threads. */
+#define ALL_THREADS_MIN (64 * MIB)
+
 /* Positive outcomes beside 0. */
 enum {
 	SOURCE_CHANGED = 1,
@@ -93,6 +96,8 @@ static void set_state(struct staging *staging, struct staged_file *file,
 	if (state == STAGED_NEW) {
 		staging->totals.n_new_files++;
 		staging->totals.n_new_bytes += file->size;
+	} else {
+		staging->n_known++;
 	}
 	(void)pthread_mutex_unlock(&staging->mutex);
 }
@@ -292,6 +297,19 @@ static int stage_small(struct staging *staging, struct stage_context *context,
 	return r < 0 ? r : give_digest(staging, item, &digest, err);
 }
 
+/* To @to, or only hashed where that is negative. */
+static int take_bytes(struct stage_context *context, int to, size_t size, uint64_t at,
+		      struct cop_error *err)
+{
+	int r = verity_update(context->verity, context->buffer, size, err);
+
+	if (r < 0 || to < 0)
+		return r;
+	r = write_sparse(to, context->buffer, size, at);
+	(void)sync_file_range(to, (off_t)at, (off_t)size, SYNC_FILE_RANGE_WRITE);
+	return r;
+}
+
 /* Hashes the bytes as it writes them; *@ret_digest is of the copy.  -ESTALE: shorter. */
 static int copy_hashing(struct stage_context *context, size_t buffer_size,
 			const struct stage_item *item, int to,
@@ -322,18 +340,17 @@ static int copy_hashing(struct stage_context *context, size_t buffer_size,
 		n = fs_pread_full(item->fd, context->buffer, wanted, at);
 		if (n >= 0 && (size_t)n < wanted)
 			n = -ESTALE;
-		if (n < 0)
+		if (n < 0) {
+			/* Empty the hash for the next file. */
+			(void)verity_end(context->verity, ret_digest, NULL);
 			return (int)n;
-		r = verity_update(context->verity, context->buffer, wanted, err);
-		if (r == 0)
-			r = write_sparse(to, context->buffer, wanted, at);
-		(void)sync_file_range(to, (off_t)at, (off_t)wanted,
-				      SYNC_FILE_RANGE_WRITE);
+		}
+		r = take_bytes(context, to, wanted, at, err);
 		at += wanted;
 	}
 	if (r == 0)
 		r = verity_end(context->verity, ret_digest, err);
-	if (r == 0 && ftruncate(to, (off_t)size) < 0)
+	if (r == 0 && to >= 0 && ftruncate(to, (off_t)size) < 0)
 		r = -errno;
 	return r;
 }
@@ -384,22 +401,15 @@ static int hash_clone(const struct stage_item *item, int fd,
 	return r < 0 ? err_prefix(err, r, "hash '%s'", item->path) : 0;
 }
 
-/* @expected: what reading the file gave before */
-static int copy_again(struct staging *staging, struct stage_context *context,
+static int copy_large(struct staging *staging, struct stage_context *context,
 		      const struct stage_item *item, int fd,
-		      const struct cop_digest *expected, struct cop_error *err)
+		      struct cop_digest *ret_digest, struct cop_error *err)
 {
-	struct cop_digest digest;
-	int r = copy_hashing(context, staging->buffer_size, item, fd, &digest, err);
+	int r = copy_hashing(context, staging->buffer_size, item, fd, ret_digest, err);
 
-	if (r == -ESTALE) {
-		/* Empty the hash for the next file. */
-		(void)verity_end(context->verity, &digest, NULL);
+	if (r == -ESTALE)
 		return SOURCE_CHANGED;
-	}
-	if (r < 0)
-		return write_failed(staging, item, r, err);
-	return cop_digest_equal(&digest, expected) ? 0 : SOURCE_CHANGED;
+	return r < 0 ? write_failed(staging, item, r, err) : 0;
 }
 
 static char *large_name(struct staging *staging, char name[STORE_PATH_SIZE])
@@ -435,19 +445,69 @@ static int is_known(struct staging *staging, const struct stage_item *item,
 	return r < 0 ? r : CONTENT_KNOWN;
 }
 
-/* Without reflinks: hash first, as most large files are in the pool already. */
-static int hash_first(struct staging *staging, const struct stage_item *item,
-		      struct cop_digest *ret_digest, struct cop_error *err)
+/* Without a place for a copy.  A very large file is worth all threads. */
+static int only_hash(struct staging *staging, struct stage_context *context,
+		     const struct stage_item *item, struct cop_digest *ret_digest,
+		     struct cop_error *err)
 {
-	int r = verity_digest_fd(item->fd, (uint64_t)item->st.st_size, 1, ret_digest,
-				 err);
+	uint64_t size = (uint64_t)item->st.st_size;
+	int r;
 
+	if (size >= ALL_THREADS_MIN)
+		r = verity_digest_fd(item->fd, size, 0, ret_digest, err);
+	else
+		r = copy_hashing(context, staging->buffer_size, item, -1, ret_digest,
+				 err);
 	if (r == -ESTALE)
 		return SOURCE_CHANGED;
 	if (r < 0)
 		return err_prefix(err, r, "hash '%s'", item->path);
-	r = check_source(item, err);
+	return check_source(item, err);
+}
+
+/* CONTENT_KNOWN, or what only_hash() says */
+static int hash_first(struct staging *staging, struct stage_context *context,
+		      const struct stage_item *item, struct cop_digest *ret_digest,
+		      struct cop_error *err)
+{
+	int r = only_hash(staging, context, item, ret_digest, err);
+
 	return r != 0 ? r : is_known(staging, item, ret_digest, err);
+}
+
+/* Whether files from where @item is are worth an attempt to share their blocks. */
+static bool may_clone(struct staging *staging, const struct stage_item *item)
+{
+	bool may;
+
+	(void)pthread_mutex_lock(&staging->mutex);
+	may = !staging->clone_refused || staging->clone_refused_by != item->st.st_dev;
+	(void)pthread_mutex_unlock(&staging->mutex);
+	return may;
+}
+
+static bool share_blocks(struct staging *staging, const struct stage_item *item, int fd)
+{
+	if (!may_clone(staging, item))
+		return false;
+	if (ioctl(fd, FICLONE, item->fd) == 0)
+		return true;
+	(void)pthread_mutex_lock(&staging->mutex);
+	staging->clone_refused = true;
+	staging->clone_refused_by = item->st.st_dev;
+	(void)pthread_mutex_unlock(&staging->mutex);
+	return false;
+}
+
+/* So far the pool had most of what was looked at: better to hash than to copy at once. */
+static bool most_is_known(struct staging *staging)
+{
+	bool most;
+
+	(void)pthread_mutex_lock(&staging->mutex);
+	most = staging->n_known >= staging->totals.n_new_files;
+	(void)pthread_mutex_unlock(&staging->mutex);
+	return most;
 }
 
 static int keep_large(struct staging *staging, struct stage_context *context,
@@ -455,18 +515,20 @@ static int keep_large(struct staging *staging, struct stage_context *context,
 		      struct cop_error *err)
 {
 	char name[STORE_PATH_SIZE];
-	bool cloned;
 	int fd, r = 0;
 
+	if (!may_clone(staging, item) && most_is_known(staging)) {
+		r = hash_first(staging, context, item, ret_digest, err);
+		if (r != 0)
+			return r;
+	}
 	fd = open_new(staging, large_name(staging, name));
 	if (fd < 0)
 		return write_failed(staging, item, fd, err);
-	cloned = ioctl(fd, FICLONE, item->fd) == 0;
-	if (!cloned)
-		r = hash_first(staging, item, ret_digest, err);
-	if (r == 0)
-		r = cloned ? hash_clone(item, fd, ret_digest, err)
-			   : copy_again(staging, context, item, fd, ret_digest, err);
+	if (share_blocks(staging, item, fd))
+		r = hash_clone(item, fd, ret_digest, err);
+	else
+		r = copy_large(staging, context, item, fd, ret_digest, err);
 	if (r == 0)
 		r = check_source(item, err);
 	if (close(fd) < 0 && errno != EINTR && r == 0)
@@ -486,7 +548,7 @@ static int stage_large(struct staging *staging, struct stage_context *context,
 	if (staging->workdir && !item->below)
 		r = keep_large(staging, context, item, &digest, err);
 	else
-		r = hash_first(staging, item, &digest, err);
+		r = hash_first(staging, context, item, &digest, err);
 	if (r == 0 && item->below)
 		r = keep_in_place(staging, item, &digest, err);
 	if (r == CONTENT_KNOWN)

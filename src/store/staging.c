@@ -11,10 +11,11 @@
 
 #include "store/private.h"
 
-/* Files up to the size of a buffer are read at once; all buffers together take this. */
-#define BUFFERS_TOTAL	(32 * MIB)
-#define BUFFER_SIZE_MAX (8 * MIB)
-#define BUFFER_SIZE_MIN (512 * KIB)
+/* Files up to this size are read as a whole.  What was read is still in the processor's
+ * cache when it is hashed and written. */
+#define BUFFER_SIZE (256 * KIB)
+/* While one waits for the disk another hashes. */
+#define THREADS_PER_PROCESSOR 2
 
 #define PROGRESS_INTERVAL_MS 50
 
@@ -36,14 +37,13 @@ static struct stage_context *context_free(struct stage_context *context)
 	return NULL;
 }
 
-static struct stage_context *context_new(const struct staging *staging,
-					 struct cop_error *err)
+static struct stage_context *context_new(struct cop_error *err)
 {
 	struct stage_context *context = calloc(1, sizeof(*context));
 
 	if (context) {
 		context->verity = verity_new(err);
-		context->buffer = malloc(staging->buffer_size + 1);
+		context->buffer = malloc(BUFFER_SIZE + 1);
 	}
 	if (context && context->verity && context->buffer)
 		return context;
@@ -61,7 +61,7 @@ static struct stage_context *take_context(struct staging *staging, struct cop_er
 	if (context)
 		staging->contexts = context->next;
 	(void)pthread_mutex_unlock(&staging->mutex);
-	return context ? context : context_new(staging, err);
+	return context ? context : context_new(err);
 }
 
 static void drop_item(void *data, void *argument)
@@ -167,12 +167,9 @@ static int start(struct staging *staging, struct cop_error *err)
 	unsigned int n_threads = work_default_threads();
 	int r = 0;
 
-	staging->buffer_size = BUFFERS_TOTAL / n_threads;
-	if (staging->buffer_size > BUFFER_SIZE_MAX)
-		staging->buffer_size = BUFFER_SIZE_MAX;
-	if (staging->buffer_size < BUFFER_SIZE_MIN)
-		staging->buffer_size = BUFFER_SIZE_MIN;
-	staging->buffer_size -= staging->buffer_size % VERITY_BLOCK;
+	if (staging->workdir)
+		n_threads *= THREADS_PER_PROCESSOR;
+	staging->buffer_size = BUFFER_SIZE;
 	staging->arena = arena_new();
 	staging->files = map_new();
 	if (!staging->arena || !staging->files)
