@@ -60,6 +60,38 @@ int text_to_u64(const char *text, uint64_t *ret_value)
 	return 0;
 }
 
+int text_to_size(const char *text, uint64_t *ret_bytes)
+{
+	static const char letters[] = "kMGTP";
+	size_t digits = strspn(text, "0123456789");
+	const char *unit = text + digits, *letter;
+	char number[32];
+	uint64_t value, base = 1000;
+	int r;
+
+	if (digits >= sizeof(number))
+		return -ERANGE;
+	memcpy(number, text, digits);
+	number[digits] = '\0';
+	r = text_to_u64(number, &value);
+	if (r < 0)
+		return r;
+	letter = *unit ? strchr(letters, *unit == 'K' ? 'k' : *unit) : NULL;
+	if (letter)
+		unit++;
+	if (letter && *unit == 'i') {
+		base = 1024;
+		unit++;
+	}
+	if (strcmp(unit, "") != 0 && strcmp(unit, "B") != 0)
+		return -EINVAL;
+	for (; letter && letter >= letters; letter--)
+		if (__builtin_mul_overflow(value, base, &value))
+			return -ERANGE;
+	*ret_bytes = value;
+	return 0;
+}
+
 char *text_size(uint64_t bytes, char *text, size_t size)
 {
 	static const char *const units[] = {"kB", "MB", "GB", "TB", "PB", "EB"};

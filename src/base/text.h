@@ -17,6 +17,10 @@ bool text_is_hex(const char *text);
 /* text_to_u64() - decimal digits only, no sign or space; 0, -EINVAL or -ERANGE */
 int text_to_u64(const char *text, uint64_t *ret_value);
 
+/* text_to_size() - what people write for bytes: 500, 500M, 20G, 1T or with B (powers of
+ * 1000), 4GiB or 4Gi (of 1024); 0, -EINVAL or -ERANGE */
+int text_to_size(const char *text, uint64_t *ret_bytes);
+
 /* text_size() - "12.3 MB" for people (powers of 1000); returns @text, at least 16 bytes
  */
 char *text_size(uint64_t bytes, char *text, size_t size);

@@ -143,7 +143,8 @@ int store_commit_directory(struct cop_store *store, int dir_fd,
 			   const struct commit_directory_options *options,
 			   struct cop_digest *ret_digest, struct cop_error *err);
 
-/* The moments between the steps of a commit, for tests of crashes and power cuts. */
+/* The moments between the steps of a commit and of a collection, for tests of crashes and
+ * power cuts. */
 enum commit_step {
 	COMMIT_FILE_READ,  /* a file was read and will be looked at again; any thread */
 	COMMIT_STAGED,	   /* files and image written, nothing synced */
@@ -152,6 +153,9 @@ enum commit_step {
 	COMMIT_PUBLISHED,  /* image and meta in place */
 	COMMIT_BARRIER,	   /* second barrier passed */
 	COMMIT_REF_SET,	   /* the ref is replaced and synced */
+	GC_PLANNED,	   /* what goes is decided, no lock is held */
+	GC_EVICTED,	   /* after each ref or source that went; the lock is held */
+	GC_REMOVED,	   /* the same after each object and file */
 };
 
 /* store_set_step_hook() - called at every step, COMMIT_FILE_READ in the threads that

@@ -10,6 +10,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <time.h>
 
 #include "base/text.h"
 #include "store/private.h"
@@ -131,6 +132,52 @@ int lock_try_exclusive(struct cop_store *store, struct store_lock **ret_lock,
 	return take(store, STORE_LOCK_EXCLUSIVE, false, ret_lock, err);
 }
 
+/* Somebody publishes: his syncs may take long. */
+#define PATIENCE_MS 100
+#define TRIES_MAX   100
+#define STEP_NS	    1000000
+
+static int wait_inside_gate(int fd)
+{
+	const struct timespec step = {.tv_nsec = STEP_NS};
+
+	for (int ms = 0; ms < PATIENCE_MS; ms++) {
+		int r = set_byte(fd, F_WRLCK, BYTE_STORE, false);
+
+		if (r != -EAGAIN)
+			return r;
+		(void)nanosleep(&step, NULL);
+	}
+	return -EAGAIN;
+}
+
+int lock_exclusive_soon(struct cop_store *store, struct store_lock **ret_lock,
+			struct cop_error *err)
+{
+	const struct timespec pause = {.tv_nsec = PATIENCE_MS * STEP_NS};
+	auto_lock *lock = NULL;
+	int r = lock_open(store, &lock, err);
+
+	if (r < 0)
+		return r;
+	for (int i = 0; i < TRIES_MAX; i++) {
+		r = set_byte(lock->fd, F_WRLCK, BYTE_GATE, true);
+		if (r == 0)
+			r = wait_inside_gate(lock->fd);
+		if (r != -EAGAIN)
+			break;
+		(void)set_byte(lock->fd, F_UNLCK, BYTE_GATE, true);
+		(void)nanosleep(&pause, NULL);
+	}
+	/* Never idle: now all have to wait. */
+	if (r == -EAGAIN)
+		r = take_exclusive(lock->fd, true);
+	if (r < 0)
+		return err_code(err, r, "lock store '%s'", store->path);
+	*ret_lock = TAKE_PTR(lock);
+	return 0;
+}
+
 int lock_tmp(struct cop_store *store, enum store_lock_mode mode,
 	     struct store_lock **ret_lock, struct cop_error *err)
 {
@@ -191,6 +238,19 @@ static int wait_for_byte(int fd, uint64_t byte, int cancel_fd)
 		sleep_ms = sleep_ms * 2 > STAGE_SLEEP_MAX_MS ? STAGE_SLEEP_MAX_MS
 							     : sleep_ms * 2;
 	}
+}
+
+int lock_try_stage(struct cop_store *store, const char *id, struct store_lock **ret_lock,
+		   struct cop_error *err)
+{
+	auto_lock *lock = NULL;
+	int r = lock_open(store, &lock, err);
+
+	if (r == 0)
+		r = set_byte(lock->fd, F_WRLCK, stage_byte(id), false);
+	if (r == 0)
+		*ret_lock = TAKE_PTR(lock);
+	return r;
 }
 
 int store_lock_stage(struct cop_store *store, const char *id, int cancel_fd,

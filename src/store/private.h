@@ -54,6 +54,14 @@ int format_make_dirs(int store_fd, struct cop_error *err);
 /* lock_try_exclusive() - as store_lock_take(), but -EAGAIN instead of waiting */
 int lock_try_exclusive(struct cop_store *store, struct store_lock **ret_lock,
 		       struct cop_error *err);
+/* lock_exclusive_soon() - as store_lock_take(), but whoever has the store now may keep it
+ * for long, and those who come meanwhile do not wait for us more than a tenth of a second
+ * at a time */
+int lock_exclusive_soon(struct cop_store *store, struct store_lock **ret_lock,
+			struct cop_error *err);
+/* lock_try_stage() - as store_lock_stage(), but -EAGAIN instead of waiting */
+int lock_try_stage(struct cop_store *store, const char *id, struct store_lock **ret_lock,
+		   struct cop_error *err);
 /* lock_tmp() - shared, waiting, to make a work directory; exclusive and without waiting
  * (-EAGAIN) to look for dead ones */
 int lock_tmp(struct cop_store *store, enum store_lock_mode mode,
@@ -68,6 +76,14 @@ void store_sweep(struct cop_store *store);
 /* workdir_make_root() - tmp/ID/roots/DIGEST below the directory @workdir_fd */
 int workdir_make_root(int workdir_fd, const struct cop_digest *digest,
 		      struct cop_error *err);
+
+/* The root that stands for all sources; others have the name of one (workdir.h). */
+#define ROOT_ALL_SOURCES "sources"
+
+/* ---- gc-room.c */
+
+/* store_free_bytes() - of the file system, for such as us */
+uint64_t store_free_bytes(const struct cop_store *store);
 
 /* ---- pool.c */
 
@@ -134,6 +150,13 @@ int ref_put(struct cop_store *store, struct store_lock *lock, enum ref_class cla
 	    const char *meta_name, struct cop_error *err);
 
 char *meta_path(enum ref_class class, const char *name, char path[REF_PATH_SIZE]);
+/* ref_last_use() - when the ref was used or, where nobody knows, made; 0 when it is gone
+ */
+void ref_last_use(const struct cop_store *store, enum ref_class class, const char *name,
+		  struct timespec *ret);
+/* ref_unlink() - the ref and its meta, not durably; the caller has the store exclusively,
+ * or shared and the names.  Return: 0 or a negative errno. */
+int ref_unlink(struct cop_store *store, enum ref_class class, const char *name);
 /* meta_text() - what is kept for a ref, appended to @buf */
 int meta_text(const json_t *meta, const struct cop_digest *digest, struct buf *buf,
 	      struct cop_error *err);

@@ -328,11 +328,37 @@ static int sync_remaining(const struct cop_store *store, const char *path,
 	return 0;
 }
 
+void ref_last_use(const struct cop_store *store, enum ref_class class, const char *name,
+		  struct timespec *ret)
+{
+	char path[REF_PATH_SIZE];
+	struct stat st = {};
+
+	if (fstatat(store->fd, meta_path(class, name, path), &st, AT_SYMLINK_NOFOLLOW) <
+		    0 ||
+	    !S_ISREG(st.st_mode))
+		(void)fstatat(store->fd, ref_path(class, name, path), &st,
+			      AT_SYMLINK_NOFOLLOW);
+	*ret = st.st_mtim;
+}
+
+int ref_unlink(struct cop_store *store, enum ref_class class, const char *name)
+{
+	char path[REF_PATH_SIZE];
+
+	if (unlinkat(store->fd, ref_path(class, name, path), 0) < 0)
+		return errno > 0 ? -errno : -EIO;
+	dir_prune(store->fd, path, CLASS_PARTS);
+	meta_remove(store, class, name);
+	return 0;
+}
+
 static int remove_locked(struct cop_store *store, enum ref_class class, const char *name,
 			 struct cop_error *err)
 {
 	char path[REF_PATH_SIZE];
 	struct stat st;
+	int r;
 
 	(void)ref_path(class, name, path);
 	if (fstatat(store->fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0) {
@@ -345,10 +371,10 @@ static int remove_locked(struct cop_store *store, enum ref_class class, const ch
 		return err_set(err, -ENOENT,
 			       "no ref '%s' in store '%s': it is a directory of refs",
 			       name, store->path);
-	if (unlinkat(store->fd, path, 0) < 0)
-		return err_errno(err, "remove ref '%s' of store '%s'", name, store->path);
-	dir_prune(store->fd, path, CLASS_PARTS);
-	meta_remove(store, class, name);
+	r = ref_unlink(store, class, name);
+	if (r < 0)
+		return err_code(err, r, "remove ref '%s' of store '%s'", name,
+				store->path);
 	return sync_remaining(store, path, err);
 }
 

@@ -34,6 +34,12 @@ int ref_get(struct cop_store *store, enum ref_class class, const char *name,
 int ref_remove(struct cop_store *store, enum ref_class class, const char *name,
 	       struct cop_error *err);
 
+#define STORE_REF_SIZE 1024
+/* store_find_ref() - which ref @word means: a name, failed/ID, a stage id or an
+ * unambiguous prefix of one.  -ENOENT: none; digests are no refs. */
+int store_find_ref(struct cop_store *store, const char *word, enum ref_class *ret_class,
+		   char name[STORE_REF_SIZE], struct cop_error *err);
+
 /* ref_list() - sorted by bytes; @pattern as in cop_ref_list() */
 int ref_list(struct cop_store *store, enum ref_class class, const char *pattern,
 	     int (*visit)(void *data, const char *name, const struct cop_digest *digest),

@@ -148,6 +148,25 @@ int resolve(struct cop_store *store, const char *id, struct resolved *ret,
 	return r;
 }
 
+int store_find_ref(struct cop_store *store, const char *word, enum ref_class *ret_class,
+		   char name[STORE_REF_SIZE], struct cop_error *err)
+{
+	struct resolved found = {};
+	int r = resolve(store, word, &found, err);
+
+	if (r < 0)
+		return r;
+	if (!found.is_ref)
+		return err_set(
+			err, -ENOENT,
+			"'%s' is a digest: give the tree a name first ('coppice ref "
+			"set NAME %.12s')",
+			word, word);
+	*ret_class = found.class;
+	(void)snprintf(name, STORE_REF_SIZE, "%s", *found.name ? found.name : word);
+	return 0;
+}
+
 int cop_store_resolve(struct cop_store *store, const char *id,
 		      struct cop_digest *ret_digest, struct cop_error *err)
 {

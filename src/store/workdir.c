@@ -16,6 +16,8 @@
 
 /* What callers may add before and behind the random part of a name. */
 #define AFFIX_MAX ((size_t)100)
+/* A name in a directory is no longer. */
+#define ROOT_NAME_MAX ((size_t)255)
 
 struct workdir {
 	struct cop_store *store;
@@ -249,20 +251,41 @@ const char *workdir_path(const struct workdir *workdir)
 	return workdir->path;
 }
 
+static int make_root(int workdir_fd, const char *name, struct cop_error *err)
+{
+	char path[ROOT_NAME_MAX + 8];
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "roots/%s", name);
+	if (mkdirat(workdir_fd, "roots", 0700) < 0 && errno != EEXIST)
+		return err_errno(err, "register '%s' as in use", name);
+	fd = openat(workdir_fd, path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_errno(err, "register '%s' as in use", name);
+	(void)close(fd);
+	return 0;
+}
+
 int workdir_make_root(int workdir_fd, const struct cop_digest *digest,
 		      struct cop_error *err)
 {
-	char hex[COP_DIGEST_HEX + 1], path[STORE_PATH_SIZE];
-	int fd;
+	char hex[COP_DIGEST_HEX + 1];
 
-	(void)snprintf(path, sizeof(path), "roots/%s", cop_digest_to_hex(digest, hex));
-	if (mkdirat(workdir_fd, "roots", 0700) < 0 && errno != EEXIST)
-		return err_errno(err, "register object '%s' as in use", hex);
-	fd = openat(workdir_fd, path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return err_errno(err, "register object '%s' as in use", hex);
-	(void)close(fd);
-	return 0;
+	return make_root(workdir_fd, cop_digest_to_hex(digest, hex), err);
+}
+
+int workdir_register_source(struct workdir *workdir, const char *name,
+			    struct cop_error *err)
+{
+	auto_lock *lock = NULL;
+	int r;
+
+	if (!name)
+		name = ROOT_ALL_SOURCES;
+	if (strchr(name, '/') || *name == '.' || strlen(name) > ROOT_NAME_MAX)
+		return err_set(err, -EINVAL, "'%s' is not the name of a source", name);
+	r = store_lock_take(workdir->store, STORE_LOCK_SHARED, &lock, err);
+	return r < 0 ? r : make_root(workdir->fd, name, err);
 }
 
 int workdir_register(struct workdir *workdir, const struct cop_digest *digest,

@@ -52,3 +52,12 @@ const char *workdir_path(const struct workdir *workdir);
  */
 int workdir_register(struct workdir *workdir, const struct cop_digest *digest,
 		     struct cop_error *err);
+
+/*
+ * workdir_register_source() - the same for a download, which is looked for afterwards
+ * @name: its name in a directory of STORE/sources; NULL: all of them
+ *
+ * Takes the shared lock.
+ */
+int workdir_register_source(struct workdir *workdir, const char *name,
+			    struct cop_error *err);
