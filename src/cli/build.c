@@ -50,10 +50,16 @@ static int solve(struct cli *cli, const struct recipe *recipe, const char *path,
 		 void (*changes)(void *data, const char *text), struct cop_error *err)
 {
 	auto_ptr(lock) solved = NULL;
+	struct workdir *workdir;
 	struct cop_store *store;
 	int r;
 
 	r = cli_store(cli, &store, err);
+	if (r == 0)
+		r = cli_workdir(cli, &workdir, err);
+	/* What is fetched is read once more before anybody asks for it by name. */
+	if (r == 0)
+		r = workdir_register_source(workdir, NULL, err);
 	if (r < 0)
 		return r;
 	options->sources_dir = store_sources_path(store);
@@ -399,6 +405,8 @@ static int build(struct cli *cli, const char *path, struct manifest *manifest,
 	if (r == 0)
 		r = engine_build(store, manifest, places, &options, &result, err);
 	buf_done(&display.line);
+	if (r == 0)
+		r = cli_keep_cap(cli, err);
 	if (r < 0)
 		return r;
 	if (cli->json)

@@ -74,7 +74,7 @@ extern const struct verb *const cli_verbs[];
 extern const struct verb verb_init, verb_status, verb_commit, verb_digest, verb_refs,
 	verb_ref_set, verb_ref_rm, verb_ls, verb_cat, verb_dump, verb_diff, verb_export,
 	verb_import, verb_run, verb_log, verb_mount, verb_umount, verb_lock,
-	verb_manifest, verb_build, verb_inspect, verb_help;
+	verb_manifest, verb_build, verb_inspect, verb_help, verb_gc, verb_pin, verb_unpin;
 
 /* cli_store() - open the store (made on first use) and keep it in @cli */
 int cli_store(struct cli *cli, struct cop_store **ret_store, struct cop_error *err);
@@ -89,6 +89,13 @@ int cli_get_tree(struct cli *cli, const char *id, struct cop_digest *ret_digest,
 
 /* cli_workdir() - a work directory that lives as long as @cli */
 int cli_workdir(struct cli *cli, struct workdir **ret_workdir, struct cop_error *err);
+
+/* cli_make_room() - after -ENOSPC: collect garbage and caches, and say so.  False: there
+ * was nothing to collect. */
+bool cli_make_room(struct cli *cli);
+
+/* cli_keep_cap() - after something was stored: keep to the store's cap, if it has one */
+int cli_keep_cap(struct cli *cli, struct cop_error *err);
 
 /* cli_say() - words for people on standard error; nothing with --quiet */
 void cli_say(struct cli *cli, const char *format, ...) printf_like(2, 3);

@@ -48,6 +48,8 @@ static int commit_directory(struct cli *cli, const char *path,
 	options->report = &report;
 	options->totals = &totals;
 	r = store_commit_directory(cli->store, fd, options, ret_digest, err);
+	if (r == -ENOSPC && !options->only_digest && cli_make_room(cli))
+		r = store_commit_directory(cli->store, fd, options, ret_digest, err);
 	if (r < 0)
 		return err_prefix(err, r, "%s '%s'",
 				  options->only_digest ? "digest" : "commit", path);
@@ -92,6 +94,8 @@ static int run_commit(struct cli *cli, int argc, char **argv, struct cop_error *
 		r = cli_store(cli, &store, err);
 	if (r == 0)
 		r = commit_directory(cli, argv[0], &options, &digest, err);
+	if (r == 0)
+		r = cli_keep_cap(cli, err);
 	return r < 0 ? r : cli_print_digest(cli, &digest, err);
 }
 

@@ -24,7 +24,8 @@ const struct verb *const cli_verbs[] = {
 	&verb_commit, &verb_digest, &verb_refs,	    &verb_ref_set, &verb_ref_rm,
 	&verb_ls,     &verb_cat,    &verb_dump,	    &verb_diff,	   &verb_export,
 	&verb_import, &verb_run,    &verb_log,	    &verb_mount,   &verb_umount,
-	&verb_status, &verb_help,   NULL,
+	&verb_gc,     &verb_pin,    &verb_unpin,    &verb_status,  &verb_help,
+	NULL,
 };
 
 static int signal_pipe[2] = {-EBADF, -EBADF};

@@ -23,6 +23,13 @@ static bool disk_is_full(const struct run *run)
 		(st.f_files > 0 && st.f_favail == 0));
 }
 
+bool stage_is_out_of_space(const struct run *run, const struct stage_outcome *outcome)
+{
+	return outcome->status != 0 &&
+	       (disk_is_full(run) ||
+		strstr(buf_text(&outcome->log), "No space left on device"));
+}
+
 static const char *describe_death(const struct run *run,
 				  const struct stage_outcome *outcome, char *text,
 				  size_t size)
@@ -30,8 +37,7 @@ static const char *describe_death(const struct run *run,
 	const char *reason = "";
 	char how[96];
 
-	if (disk_is_full(run) ||
-	    strstr(buf_text(&outcome->log), "No space left on device"))
+	if (stage_is_out_of_space(run, outcome))
 		reason = ", the disk is full";
 	else if (outcome->out_of_memory)
 		reason = ", out of memory";

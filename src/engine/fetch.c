@@ -54,8 +54,15 @@ static int want(struct fetch *fetch, const char *reference, struct cop_error *er
 {
 	const struct manifest *manifest = fetch->run->manifest;
 
-	if (is_here(fetch, reference))
+	int r = workdir_register_source(fetch->run->workdir, reference, err);
+
+	if (r < 0)
+		return r;
+	/* Its time says when it was used last. */
+	if (is_here(fetch, reference)) {
+		(void)utimensat(fetch->files_fd, reference, NULL, AT_SYMLINK_NOFOLLOW);
 		return 0;
+	}
 	for (size_t i = 0; i < manifest->n_sources; i++) {
 		json_t *item = json_object_get(manifest->sources[i].items, reference);
 

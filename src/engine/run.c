@@ -11,8 +11,12 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/text.h"
+
 #include "engine/plan.h"
 #include "engine/sandbox.h"
+#include "store/gc.h"
+#include "store/object.h"
 #include "json/json.h"
 
 void run_note(const struct run *run, const char *format, ...)
@@ -35,6 +39,28 @@ int run_check_cancel(const struct run *run, struct cop_error *err)
 	if (fd.fd <= 0 || poll(&fd, 1, 0) <= 0)
 		return 0;
 	return err_set(err, -EINTR, "interrupted");
+}
+
+bool run_make_room(struct run *run)
+{
+	struct cop_error reason = {};
+	uint64_t n_bytes = 0;
+	char size[32];
+	int r;
+
+	if (run->made_room)
+		return false;
+	run->made_room = true;
+	r = store_make_room(run->store, &n_bytes, &reason);
+	if (r < 0)
+		run_note(run, "the disk is full, and nothing could be collected: %s",
+			 reason.message);
+	else if (n_bytes == 0)
+		run_note(run, "the disk is full, and there is nothing to collect");
+	else
+		run_note(run, "the disk is full: collected %s of garbage and caches",
+			 text_size(n_bytes, size, sizeof(size)));
+	return n_bytes > 0;
 }
 
 struct run_pipeline *run_find_pipeline(const struct run *run, const char *id)
@@ -91,9 +117,11 @@ int run_hit(struct run *run, const struct manifest_stage *stage, const char *key
 	its_key = json_string_value(json_object_get(meta, "key"));
 	if (!its_key || strcmp(its_key, key) != 0)
 		return 0;
-	r = cop_store_contains(run->store, cop_digest_to_hex(&digest, hex), err);
-	if (r <= 0)
-		return r;
+	/* From here on no collection takes it. */
+	r = object_get(run->store, run->workdir, cop_digest_to_hex(&digest, hex), &digest,
+		       err);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
 	ref_touch(run->store, REF_STAGE, stage->id);
 	*ret_digest = digest;
 	return 1;
@@ -122,6 +150,8 @@ struct build {
 	struct run *run;
 	struct run_pipeline *pipeline;
 	struct flight flight;
+	size_t n_saved; /* stages up to the last checkpoint, which is this: */
+	struct cop_digest saved;
 	double unsaved_seconds; /* of stages since the last checkpoint */
 };
 
@@ -218,6 +248,8 @@ static int look_again(struct build *build, size_t *next, struct cop_error *err)
 			return r;
 		flight_land(&build->flight);
 		build->unsaved_seconds = 0;
+		build->n_saved = i;
+		build->saved = digest;
 		pipeline->digest = digest;
 		*next = i;
 		return 1;
@@ -250,6 +282,21 @@ static int make_meta(const struct build *build, const struct manifest_stage *sta
 	return 0;
 }
 
+static int keep(const struct build *build, const struct manifest_stage *stage,
+		const struct stage_outcome *outcome,
+		const struct object_commit_options *options, struct cop_error *err)
+{
+	int r = 0;
+
+	/* The log comes first: what the checkpoint's meta promises is there. */
+	if (outcome->log.size > 0)
+		r = store_log_write(build->run->store, stage->id, outcome->log.data,
+				    outcome->log.size, err);
+	return r < 0 ? r
+		     : object_commit_as(build->pipeline->object, options,
+					&build->pipeline->digest, err);
+}
+
 static int commit(struct build *build, const struct manifest_stage *stage,
 		  const struct stage_outcome *outcome,
 		  const struct object_changes *changes,
@@ -266,17 +313,16 @@ static int commit(struct build *build, const struct manifest_stage *stage,
 	int r = make_meta(build, stage, outcome, &meta, err);
 
 	options.meta = meta;
-	/* The log comes first: what the checkpoint's meta promises is there. */
-	if (r == 0 && outcome->log.size > 0)
-		r = store_log_write(run->store, stage->id, outcome->log.data,
-				    outcome->log.size, err);
 	if (r == 0)
-		r = object_commit_as(build->pipeline->object, &options,
-				     &build->pipeline->digest, err);
+		r = keep(build, stage, outcome, &options, err);
+	if (r == -ENOSPC && run_make_room(run))
+		r = keep(build, stage, outcome, &options, err);
 	if (r < 0)
 		return err_prefix(err, r, "keep the tree");
 	flight_land(&build->flight);
 	build->unsaved_seconds = 0;
+	build->n_saved = stage->number;
+	build->saved = build->pipeline->digest;
 	report->kept = true;
 	report->new_bytes = changes->n_changed_bytes;
 	report->commit_seconds = now() - start;
@@ -308,6 +354,8 @@ static int settle(struct build *build, const struct manifest_stage *stage,
 	return r;
 }
 
+/* Return: 1: the disk was full, nothing is reported, and all since the last checkpoint is
+ * to be built again; see start_over(). */
 static int build_stage(struct build *build, const struct manifest_stage *stage,
 		       struct cop_error *err)
 {
@@ -322,6 +370,9 @@ static int build_stage(struct build *build, const struct manifest_stage *stage,
 	if (run->monitor->stage_begin)
 		run->monitor->stage_begin(run->monitor->data, &report);
 	r = stage_run(run, stage, object, &outcome, err);
+	if (!run->made_room &&
+	    (r == -ENOSPC || (r == 0 && stage_is_out_of_space(run, &outcome))))
+		return 1;
 	if (r < 0)
 		return err_prefix(err, r, "stage %u of pipeline '%s', %s", stage->number,
 				  stage->pipeline->name, stage->type);
@@ -338,6 +389,31 @@ static int build_stage(struct build *build, const struct manifest_stage *stage,
 	if (r == 0 && outcome.status != 0)
 		r = stage_fail(run, stage, object, &outcome, err);
 	return r;
+}
+
+/* What was written since the last checkpoint makes room first. */
+static int start_over(struct build *build, size_t *next, struct cop_error *err)
+{
+	struct run_pipeline *pipeline = build->pipeline;
+	char hex[COP_DIGEST_HEX + 1];
+	bool fresh = cop_digest_is_null(&build->saved);
+	int r = cop_object_set_base(pipeline->object,
+				    fresh ? NULL : cop_digest_to_hex(&build->saved, hex),
+				    err);
+
+	if (r < 0)
+		return r;
+	flight_land(&build->flight);
+	(void)run_make_room(build->run);
+	run_note(build->run, "building again from stage %zu of pipeline '%s'",
+		 build->n_saved + 1, pipeline->pipeline->name);
+	while (json_array_size(pipeline->stage_results) > build->n_saved)
+		(void)json_array_remove(pipeline->stage_results,
+					json_array_size(pipeline->stage_results) - 1);
+	build->run->number -= (unsigned int)(*next + 1 - build->n_saved);
+	build->unsaved_seconds = 0;
+	*next = build->n_saved;
+	return 0;
 }
 
 static int build_stages(struct build *build, struct cop_error *err)
@@ -357,9 +433,12 @@ static int build_stages(struct build *build, struct cop_error *err)
 		if (r > 0)
 			continue;
 		r = build_stage(build, stage, err);
+		if (r == 0)
+			i++;
+		else if (r > 0)
+			r = start_over(build, &i, err);
 		if (r < 0)
 			return r;
-		i++;
 	}
 	return 0;
 }
@@ -379,6 +458,8 @@ static int build_pipeline(struct run *run, struct run_pipeline *pipeline,
 	if (r < 0)
 		return r;
 	pipeline->digest = pipeline->start;
+	build.n_saved = pipeline->first;
+	build.saved = pipeline->start;
 	return build_stages(&build, err);
 }
 
@@ -466,10 +547,8 @@ static int prepare(struct run *run, struct cop_error *err)
 	if (r == 0)
 		r = plan_keys(run, err);
 	if (r == 0)
-		r = plan_select(run, err);
-	if (r == 0)
 		r = workdir_new(run->store, "build", NULL, &run->workdir, err);
-	return r;
+	return r < 0 ? r : plan_select(run, err);
 }
 
 static int export_all(struct run *run, struct cop_error *err)

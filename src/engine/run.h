@@ -42,6 +42,7 @@ struct run {
 	struct run_stage *stages;	/* of all pipelines, which point into it */
 	unsigned int number, total;	/* stages so far, and in all */
 	unsigned int n_work;		/* work directories so far */
+	bool made_room;			/* see run_make_room() */
 };
 
 /* run_note() - a line for people */
@@ -49,6 +50,10 @@ void run_note(const struct run *run, const char *format, ...) printf_like(2, 3);
 
 /* run_check_cancel() - -EINTR when the caller wants to stop */
 int run_check_cancel(const struct run *run, struct cop_error *err);
+
+/* run_make_room() - the disk is full: collect garbage and caches and say so, once in a
+ * run.  False: that was done already, or gave nothing. */
+bool run_make_room(struct run *run);
 
 /* run_find_pipeline() - the one that makes the tree of this id, or NULL */
 struct run_pipeline *run_find_pipeline(const struct run *run, const char *id);
@@ -97,6 +102,9 @@ int stage_run(struct run *run, const struct manifest_stage *stage,
 int stage_fail(struct run *run, const struct manifest_stage *stage,
 	       struct cop_object *object, const struct stage_outcome *outcome,
 	       struct cop_error *err);
+
+/* stage_is_out_of_space() - it failed, and the disk is full */
+bool stage_is_out_of_space(const struct run *run, const struct stage_outcome *outcome);
 
 /* run_export() - the tree of a pipeline that was asked for, into OUTPUT/NAME */
 int run_export(struct run *run, const struct manifest_pipeline *asked,
