@@ -47,11 +47,13 @@ static int64_t now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static void keep_tail(struct running *running, const char *bytes, size_t size)
+void process_keep_tail(struct buf *tail, const char *bytes, size_t size)
 {
-	struct buf *tail = &running->tail;
-
-	if (tail->size + size > 2 * TAIL_SIZE && tail->size > TAIL_SIZE) {
+	if (size > TAIL_SIZE) {
+		bytes += size - TAIL_SIZE;
+		size = TAIL_SIZE;
+	}
+	if (tail->size + size > 2 * TAIL_SIZE) {
 		memmove(tail->data, tail->data + tail->size - TAIL_SIZE, TAIL_SIZE);
 		buf_truncate(tail, TAIL_SIZE);
 	}
@@ -184,7 +186,7 @@ static bool take_output(struct running *running, int fd, bool is_error)
 		return errno == EINTR || errno == EAGAIN;
 	if (n == 0)
 		return false;
-	keep_tail(running, bytes, (size_t)n);
+	process_keep_tail(&running->tail, bytes, (size_t)n);
 	if (!is_error && running->options->on_output)
 		running->options->on_output(running->options->data, bytes, (size_t)n);
 	return true;

@@ -62,6 +62,10 @@ int process_run(const struct process_options *options, int *ret_status,
 int process_check(const char *const *argv, const char *const *env, struct buf *output,
 		  struct cop_error *err);
 
+/* process_keep_tail() - add output to @tail, of which the last 4 KiB at least are kept;
+ * for messages of failures */
+void process_keep_tail(struct buf *tail, const char *bytes, size_t size);
+
 /* process_describe() - "exit status 1", "killed by signal 9 (Killed)"; returns @text */
 char *process_describe(int status, char *text, size_t size);
 

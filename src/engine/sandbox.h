@@ -12,6 +12,7 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "base/words.h"
 
 #include <jansson.h>
 
@@ -55,24 +56,6 @@ int sandbox_run(const struct sandbox *sandbox, int *ret_status, struct cop_error
 /* sandbox_describe() - what is weaker than it should be here, one line, or NULL; static
  */
 const char *sandbox_describe(void);
-
-/* Words of a command line or an environment, in sandbox-args.c; sandbox-command.c builds
- * on them too.  Each ends with a NUL in @text. */
-struct words {
-	struct buf text;
-	size_t n;
-};
-
-void words_done(struct words *words);
-#define auto_words cleanup_with(words_done) struct words
-
-/* words_add() - copies up to the NULL at the end; failures are noted in @words */
-void words_add(struct words *words, ...) __attribute__((sentinel));
-void words_printf(struct words *words, const char *format, ...) printf_like(2, 3);
-
-/* words_list() - NULL-terminated, pointing into @words: good until the next word is
- * added; freed by the caller */
-int words_list(const struct words *words, const char ***ret_list, struct cop_error *err);
 
 /* sandbox_add_privileges() - namespaces, user, and capabilities: the list and @more, as
  * far as we own them */

@@ -10,12 +10,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "modkit/command.h"
 #include "json/comm.h"
 #include "json/json.h"
 
 #define ARGUMENTS  "/run/osbuild/api/arguments"
 #define API_SOCKET "/run/osbuild/api/osbuild"
+#define DEVICES	   "/dev"
+#define MOUNTS	   "/run/osbuild/mounts"
 
 void kit_log(const char *format, ...)
 {
@@ -40,12 +43,72 @@ const char *kit_input_path(struct kit *kit, const char *input)
 	return path;
 }
 
+int kit_input_file(struct kit *kit, const char *input, char **ret_path)
+{
+	const char *path = kit_input_path(kit, input), *name;
+	json_t *data = NULL, *files = NULL;
+	char *whole;
+
+	if (!path)
+		return kit->err->code;
+	data = json_object_get(json_object_get(kit->inputs, input), "data");
+	files = json_object_get(data, "files");
+	if (json_object_size(files) != 1)
+		return err_set(kit->err, -EINVAL,
+			       "the input '%s' must be exactly one file, and is %zu",
+			       input, json_object_size(files));
+	name = json_object_iter_key(json_object_iter(files));
+	if (asprintf(&whole, "%s/%s", path, name) < 0)
+		return err_oom(kit->err);
+	*ret_path = whole;
+	return 0;
+}
+
+int kit_device_path(struct kit *kit, const char *device, char **ret_path)
+{
+	json_t *entry = NULL;
+	const char *path = NULL;
+	char *whole;
+	int r = json_get_object(kit->devices, device, "devices", &entry, kit->err);
+
+	if (r == 0)
+		r = json_get_string(entry, "path", device, &path, kit->err);
+	if (r < 0)
+		return r;
+	if (asprintf(&whole, "%s%s%s", *path == '/' ? "" : DEVICES,
+		     *path == '/' ? "" : "/", path) < 0)
+		return err_oom(kit->err);
+	*ret_path = whole;
+	return 0;
+}
+
+const char *kit_uuid(const struct kit *kit, unsigned int number, char text[KIT_UUID_SIZE])
+{
+	unsigned char bytes[16] = {};
+	char digits[33] = "", hex[33];
+
+	(void)snprintf(digits, sizeof(digits), "%s", kit->id);
+	if (hex_decode(digits, bytes, sizeof(bytes)) < 0)
+		memset(bytes, 0, sizeof(bytes));
+	bytes[0] ^= (unsigned char)(number >> 8);
+	bytes[1] ^= (unsigned char)number;
+	/* RFC 4122: version 4, as random ones have it */
+	bytes[6] = (unsigned char)((bytes[6] & 0x0f) | 0x40);
+	bytes[8] = (unsigned char)((bytes[8] & 0x3f) | 0x80);
+	(void)hex_encode(bytes, sizeof(bytes), hex);
+	(void)snprintf(text, KIT_UUID_SIZE, "%.8s-%.4s-%.4s-%.4s-%s", hex, hex + 8,
+		       hex + 12, hex + 16, hex + 20);
+	return text;
+}
+
 static int fill(struct kit *kit, const json_t *arguments, json_t *empty)
 {
-	json_t *meta = empty;
+	json_t *meta = empty, *paths = empty;
 	int r;
 
-	kit->options = kit->inputs = kit->mounts = empty;
+	kit->options = kit->inputs = kit->devices = kit->mounts = empty;
+	kit->mounts_path = MOUNTS;
+	kit->id = "";
 	r = json_get_string(arguments, "tree", "arguments", &kit->tree_path, kit->err);
 	if (r == 0)
 		r = json_optional_object(arguments, "options", "arguments", &kit->options,
@@ -54,10 +117,21 @@ static int fill(struct kit *kit, const json_t *arguments, json_t *empty)
 		r = json_optional_object(arguments, "inputs", "arguments", &kit->inputs,
 					 kit->err);
 	if (r == 0)
+		r = json_optional_object(arguments, "devices", "arguments", &kit->devices,
+					 kit->err);
+	if (r == 0)
 		r = json_optional_object(arguments, "mounts", "arguments", &kit->mounts,
 					 kit->err);
 	if (r == 0)
+		r = json_optional_object(arguments, "paths", "arguments", &paths,
+					 kit->err);
+	if (r == 0)
+		r = json_optional_string(paths, "mounts", "paths", &kit->mounts_path,
+					 kit->err);
+	if (r == 0)
 		r = json_optional_object(arguments, "meta", "arguments", &meta, kit->err);
+	if (r == 0)
+		r = json_optional_string(meta, "id", "meta", &kit->id, kit->err);
 	if (r == 0)
 		r = json_optional_integer(meta, "source-epoch", "meta",
 					  &kit->source_epoch, kit->err);

@@ -21,7 +21,10 @@
  * @tree_path:    where it is mounted in the sandbox
  * @options:      an object, empty when the manifest has none
  * @inputs:       {name: {"path": absolute path, "data": {...}?}}, may be empty
+ * @devices:      {name: {"path": absolute path or one below /dev}}, may be empty
  * @mounts:       {name: {"path": absolute path}}, may be empty
+ * @mounts_path:  the directory below which everything is mounted
+ * @id:           of the stage, 64 hexadecimal digits; "" where nobody gave one
  * @source_epoch: seconds; -1 without one
  * @err:          to be filled on failure
  */
@@ -31,7 +34,10 @@ struct kit {
 	const char *tree_path;
 	json_t *options;
 	json_t *inputs;
+	json_t *devices;
 	json_t *mounts;
+	const char *mounts_path;
+	const char *id;
 	int64_t source_epoch;
 	struct cop_error *err;
 };
@@ -64,3 +70,25 @@ void kit_log(const char *format, ...) printf_like(1, 2);
 
 /* kit_input_path() - absolute path of an input, or NULL with kit->err filled */
 const char *kit_input_path(struct kit *kit, const char *input);
+
+/*
+ * kit_input_file() - the path of the one file that an input of files has
+ * @ret_path: on the heap
+ *
+ * Return: 0; -EINVAL when the input is missing or holds another number of files.
+ */
+int kit_input_file(struct kit *kit, const char *input, char **ret_path);
+
+/* kit_device_path() - of a device node, or of a file that stands for one; @ret_path is on
+ * the heap.  Return: 0 or -EINVAL. */
+int kit_device_path(struct kit *kit, const char *device, char **ret_path);
+
+/*
+ * kit_uuid() - a UUID that belongs to this stage and @number, the same in every run
+ *
+ * It is made of the stage's id, so that what programs would fill with random numbers is
+ * the same for the same input.
+ */
+#define KIT_UUID_SIZE 37
+const char *kit_uuid(const struct kit *kit, unsigned int number,
+		     char text[KIT_UUID_SIZE]);

@@ -2,6 +2,7 @@
 #include "modkit/root.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 
 /* The length of @path without trailing slashes. */
@@ -93,6 +94,33 @@ int root_replace(int root_fd, const char *path, const void *data, size_t size,
 	return fs_replace_at(parent, name, data, size, mode, err);
 }
 
+int root_open_file(int root_fd, const char *path, mode_t mode, struct cop_error *err)
+{
+	auto_close int there = fs_open_in_root(root_fd, path, O_PATH, 0, NULL);
+	struct stat st;
+
+	/* Looked at before it is opened: the tree may hold device nodes. */
+	if (there >= 0 && fstat(there, &st) < 0)
+		return err_errno(err, "stat '%s'", path);
+	if (there >= 0 && !S_ISREG(st.st_mode))
+		return err_set(err, -EINVAL, "write '%s': not a regular file", path);
+	return fs_open_in_root(root_fd, path, O_RDWR | O_CREAT, mode, err);
+}
+
+int root_write(int root_fd, const char *path, const void *data, size_t size, mode_t mode,
+	       struct cop_error *err)
+{
+	auto_close int fd = root_open_file(root_fd, path, mode, err);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	if (ftruncate(fd, 0) < 0)
+		return err_errno(err, "empty '%s'", path);
+	r = fs_write_all(fd, data, size);
+	return r < 0 ? err_code(err, r, "write '%s'", path) : 0;
+}
+
 int root_read(int root_fd, const char *path, uint64_t limit, struct buf *buf,
 	      struct cop_error *err)
 {
@@ -122,4 +150,22 @@ int root_stat(int root_fd, const char *path, struct stat *ret, struct cop_error 
 	if (fstatat(parent, name, ret, AT_SYMLINK_NOFOLLOW) < 0)
 		return err_errno(err, "stat '%s'", path);
 	return 0;
+}
+
+bool root_has_program(int root_fd, const char *name)
+{
+	static const char *const dirs[] = {"usr/sbin", "usr/bin", "sbin", "bin"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
+		char path[NAME_MAX + 16];
+		auto_close int fd = -EBADF;
+
+		if (snprintf(path, sizeof(path), "%s/%s", dirs[i], name) >=
+		    (int)sizeof(path))
+			return false;
+		fd = fs_open_in_root(root_fd, path, O_PATH, 0, NULL);
+		if (fd >= 0)
+			return true;
+	}
+	return false;
 }
