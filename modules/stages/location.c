@@ -22,6 +22,11 @@ static int open_named(struct kit *kit, const json_t *table, const char *kind,
 	const char *path = NULL;
 	int fd, r;
 
+	/* mount:///PATH is below the directory of all mounts */
+	if (size == 0 && table == kit->mounts) {
+		fd = open(kit->mounts_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		return fd < 0 ? err_errno(kit->err, "open the mounts") : fd;
+	}
 	if (size == 0 || size >= sizeof(key))
 		return err_set(kit->err, -EINVAL, "unknown %s '%.*s'", kind,
 			       (int)min_u64(size, 100), name);

@@ -48,10 +48,22 @@ static const struct kit_module modules[] = {
 	{"org.coppice.run", stage_run},
 	{"org.osbuild.copy", stage_copy},
 	{"org.osbuild.error", stage_error},
+	{"org.osbuild.fstab", stage_fstab},
+	{"org.osbuild.groups", stage_groups},
 	{"org.osbuild.hostname", stage_hostname},
+	{"org.osbuild.kernel-cmdline", stage_kernel_cmdline},
+	{"org.osbuild.machine-id", stage_machine_id},
 	{"org.osbuild.mkdir", stage_mkdir},
+	{"org.osbuild.mkfs.ext4", stage_mkfs_ext4},
+	{"org.osbuild.mkfs.fat", stage_mkfs_fat},
 	{"org.osbuild.noop", stage_noop},
+	{"org.osbuild.qemu", stage_qemu},
+	{"org.osbuild.sfdisk", stage_sfdisk},
+	{"org.osbuild.systemd", stage_systemd},
+	{"org.osbuild.systemd.unit.create", stage_systemd_unit_create},
 	{"org.osbuild.tar", stage_tar},
+	{"org.osbuild.truncate", stage_truncate},
+	{"org.osbuild.users", stage_users},
 };
 
 int main(int argc, char **argv)

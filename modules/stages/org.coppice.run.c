@@ -8,22 +8,10 @@
 #include "modules/stages/stages.h"
 #include "json/json.h"
 
-#define TAIL_SIZE ((size_t)(4 * KIB))
-
 static void keep_tail(void *data, const char *bytes, size_t size)
 {
-	struct buf *tail = data;
-
 	command_log(NULL, bytes, size);
-	if (size > TAIL_SIZE) {
-		bytes += size - TAIL_SIZE;
-		size = TAIL_SIZE;
-	}
-	if (tail->size + size > 2 * TAIL_SIZE) {
-		memmove(tail->data, tail->data + tail->size - TAIL_SIZE, TAIL_SIZE);
-		buf_truncate(tail, TAIL_SIZE);
-	}
-	(void)buf_append(tail, bytes, size);
+	process_keep_tail(data, bytes, size);
 }
 
 static int run(struct kit *kit, const char *text)

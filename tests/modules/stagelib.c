@@ -21,6 +21,10 @@ int world_setup(void **state)
 		return -1;
 	world->tree_fd = openat(world->fd, "tree", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	world->input_fd = openat(world->fd, "input", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (mkdirat(world->fd, "mounts", 0755) < 0 ||
+	    mkdirat(world->fd, "mounts/m", 0755) < 0)
+		return -1;
+	world->source_epoch = -1;
 	*state = world;
 	return 0;
 }
@@ -40,7 +44,8 @@ int world_teardown(void **state)
 static json_t *arguments_of(struct world *world, const char *options)
 {
 	auto_free char *text = strdup(options);
-	auto_buf tree = {}, input = {};
+	static const char *const file_inputs[] = {"image", "file"};
+	auto_buf tree = {}, input = {}, mounts = {}, mount = {}, device = {};
 	json_t *parsed = NULL, *arguments;
 
 	for (char *c = text; *c; c++)
@@ -49,11 +54,27 @@ static json_t *arguments_of(struct world *world, const char *options)
 	assert_ok(json_read(text, strlen(text), &parsed, &world->err), &world->err);
 	(void)buf_printf(&tree, "%s/tree", world->path);
 	(void)buf_printf(&input, "%s/input", world->path);
-	arguments =
-		json_pack("{s:s, s:o, s:{s:{s:s}, s:{s:s}, s:{s:s}}}", "tree", tree.data,
-			  "options", parsed, "inputs", "tree", "path", input.data,
-			  "files", "path", input.data, "packages", "path", input.data);
+	(void)buf_printf(&mounts, "%s/mounts", world->path);
+	(void)buf_printf(&mount, "%s/mounts/m", world->path);
+	(void)buf_printf(&device, "%s/disk", world->path);
+	arguments = json_pack(
+		"{s:s, s:o, s:{s:{s:s}, s:{s:s}, s:{s:s}}, s:{s:{s:s}}, s:{s:{s:s}, s:{}},"
+		" s:{s:s}, s:{s:s}}",
+		"tree", tree.data, "options", parsed, "inputs", "tree", "path",
+		input.data, "files", "path", input.data, "packages", "path", input.data,
+		"devices", "device", "path", device.data, "mounts", "m", "path",
+		mount.data, "nowhere", "paths", "mounts", mounts.data, "meta", "id",
+		STAGE_ID);
 	assert_non_null(arguments);
+	if (world->source_epoch >= 0)
+		(void)json_object_set_new(json_object_get(arguments, "meta"),
+					  "source-epoch",
+					  json_integer(world->source_epoch));
+	for (size_t i = 0; world->file && i < ARRAY_SIZE(file_inputs); i++)
+		(void)json_object_set_new(
+			json_object_get(arguments, "inputs"), file_inputs[i],
+			json_pack("{s:s, s:{s:{s:{}}}}", "path", input.data, "data",
+				  "files", world->file));
 	return arguments;
 }
 

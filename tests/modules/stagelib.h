@@ -15,6 +15,8 @@ struct world {
 	int fd;	     /* of the scratch directory */
 	int tree_fd; /* of its tree/ */
 	int input_fd;
+	int64_t source_epoch; /* -1 at first: none */
+	const char *file;     /* the one of the inputs "image" and "file"; NULL: none */
 	struct cop_error err;
 };
 
@@ -22,8 +24,16 @@ struct world {
 int world_setup(void **state);
 int world_teardown(void **state);
 
-/* stage_with() - run @stage with options as JSON, '...' instead of "..." for ease; input/
- * is the input "tree" as well as "files" and "packages" */
+/* The id that stages are told. */
+#define STAGE_ID "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+/*
+ * stage_with() - run @stage with options as JSON, '...' instead of "..." for ease
+ *
+ * input/ is the inputs "tree", "files", "packages", "image" and "file"; mounts/ is the
+ * directory of all mounts and mounts/m the mount "m"; the file "disk" is the device
+ * "device".
+ */
 int stage_with(struct world *world, int (*stage)(struct kit *kit), const char *options);
 
 /* Files by paths below the scratch directory. */
