@@ -230,10 +230,50 @@ static void unknown_places_are_refused_by_name(void **state)
 	assert_fails(stage_with(world, stage_copy, COPY("input://nope/a", "tree:///a")),
 		     -EINVAL, &world->err);
 	assert_non_null(strstr(world->err.message, "unknown input 'nope'"));
-	assert_fails(stage_with(world, stage_copy, COPY("mount://m/a", "tree:///a")),
+	assert_fails(stage_with(world, stage_copy, COPY("mount://nope/a", "tree:///a")),
 		     -EINVAL, &world->err);
+	/* A mount that the engine made nothing visible of. */
+	assert_fails(
+		stage_with(world, stage_copy, COPY("mount://nowhere/a", "tree:///a")),
+		-EINVAL, &world->err);
 	assert_fails(stage_with(world, stage_copy, COPY("http://m/a", "tree:///a")),
 		     -EINVAL, &world->err);
+}
+
+static void mounts_are_sources_and_destinations(void **state)
+{
+	struct world *world = *state;
+
+	put(world, "input/a", "1");
+	put_dir(world, "mounts/other", 0755);
+	assert_ok(stage_with(world, stage_copy, COPY("input://tree/a", "mount://m/b")),
+		  &world->err);
+	assert_text(world, "mounts/m/b", "1");
+	assert_ok(stage_with(world, stage_copy, COPY("mount://m/b", "tree:///c")),
+		  &world->err);
+	assert_text(world, "tree/c", "1");
+	assert_ok(stage_with(world, stage_copy, COPY("tree:///c", "mount:///other/d")),
+		  &world->err);
+	assert_text(world, "mounts/other/d", "1");
+	assert_ok(stage_with(world, stage_copy, COPY("tree:///", "mount://m/")),
+		  &world->err);
+	assert_text(world, "mounts/m/c", "1");
+}
+
+static void a_symlink_in_a_mount_stays_in_the_mount(void **state)
+{
+	struct world *world = *state;
+
+	put(world, "input/a", "1");
+	put_dir(world, "mounts/m/dir", 0755);
+	put_link(world, "mounts/m/l", "/dir");
+	put_link(world, "mounts/m/up", "../../tree");
+	assert_ok(stage_with(world, stage_copy, COPY("input://tree/a", "mount://m/l/a")),
+		  &world->err);
+	assert_text(world, "mounts/m/dir/a", "1");
+	assert_true(stage_with(world, stage_copy,
+			       COPY("input://tree/a", "mount://m/up/a")) < 0);
+	assert_absent(world, "tree/a");
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
@@ -258,6 +298,8 @@ int main(void)
 		T(a_directory_cannot_be_copied_into_itself),
 		T(a_fifo_is_copied_as_a_fifo),
 		T(unknown_places_are_refused_by_name),
+		T(mounts_are_sources_and_destinations),
+		T(a_symlink_in_a_mount_stays_in_the_mount),
 	};
 
 	return cmocka_run_group_tests_name("copy", tests, NULL, NULL);

@@ -46,8 +46,9 @@ static void assert_same_twice(struct world *world, int (*stage)(struct kit *kit)
 	make_disk(world, size);
 	assert_ok(stage_with(world, stage, options), &world->err);
 	read_whole(world, "disk", &first);
-	/* A second that differs, for what looks at the clock. */
-	assert_int_equal(usleep(1100000), 0);
+	/* Another second, for what looks at the clock. */
+	if (stage == stage_mkfs_fat)
+		assert_int_equal(usleep(1100000), 0);
 	make_disk(world, size);
 	assert_ok(stage_with(world, stage, options), &world->err);
 	read_whole(world, "disk", &second);
@@ -265,7 +266,7 @@ static void assert_converts(struct world *world, const char *format, const char 
 		       format);
 	assert_ok(stage_with(world, stage_qemu, options), &world->err);
 	read_whole(world, "tree/x.img", &first);
-	if (strcmp(type, "vpc") == 0)
+	if (strstr(format, "dynamic"))
 		assert_int_equal(usleep(1100000), 0);
 	assert_ok(stage_with(world, stage_qemu, options), &world->err);
 	read_whole(world, "tree/x.img", &second);
