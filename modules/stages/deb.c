@@ -9,11 +9,13 @@
 #define BLOCK_SIZE  ((size_t)(128 * KIB))
 #define CONTROL_MAX ((uint64_t)(1 * MIB))
 
+static const char control_member[] = "control.tar", data_member[] = "data.tar";
+
 struct deb {
 	char *path;
 	struct archive *outer;
 	struct archive *inner; /* the tar archive that was opened last */
-	bool in_data;
+	const char *member;    /* its name */
 };
 
 struct deb *deb_free(struct deb *deb)
@@ -104,7 +106,34 @@ static int open_member(struct deb *deb, const char *name, struct cop_error *err)
 	return 0;
 }
 
-static int read_text(struct deb *deb, struct buf *text, struct cop_error *err)
+/* Return: 1, 0 at the end, or a negative errno. */
+static int next_entry(struct deb *deb, const char *member,
+		      struct archive_entry **ret_entry, struct cop_error *err)
+{
+	int r = deb->member == member ? 0 : open_member(deb, member, err);
+
+	if (r < 0)
+		return r;
+	deb->member = member;
+	r = archive_read_next_header(deb->inner, ret_entry);
+	if (r == ARCHIVE_EOF)
+		return 0;
+	return r == ARCHIVE_OK ? 1 : bad(deb, deb->inner, err);
+}
+
+int deb_control_next(struct deb *deb, struct archive_entry **ret_entry,
+		     struct cop_error *err)
+{
+	return next_entry(deb, control_member, ret_entry, err);
+}
+
+int deb_data_next(struct deb *deb, struct archive_entry **ret_entry,
+		  struct cop_error *err)
+{
+	return next_entry(deb, data_member, ret_entry, err);
+}
+
+int deb_read_text(struct deb *deb, struct buf *text, struct cop_error *err)
 {
 	char bytes[4096];
 	la_ssize_t n;
@@ -123,37 +152,19 @@ static int read_text(struct deb *deb, struct buf *text, struct cop_error *err)
 int deb_control(struct deb *deb, struct buf *text, struct cop_error *err)
 {
 	struct archive_entry *entry;
-	int r = open_member(deb, "control.tar", err);
+	int r;
 
-	if (r < 0)
-		return r;
-	while ((r = archive_read_next_header(deb->inner, &entry)) == ARCHIVE_OK) {
+	while ((r = deb_control_next(deb, &entry, err)) > 0) {
 		const char *name = archive_entry_pathname(entry);
 
 		if (name &&
 		    (strcmp(name, "./control") == 0 || strcmp(name, "control") == 0))
-			return read_text(deb, text, err);
+			return deb_read_text(deb, text, err);
 	}
-	if (r != ARCHIVE_EOF)
-		return bad(deb, deb->inner, err);
-	return err_set(err, -EBADMSG,
-		       "'%s' is not a sound Debian package: no control file", deb->path);
-}
-
-int deb_data_next(struct deb *deb, struct archive_entry **ret_entry,
-		  struct cop_error *err)
-{
-	int r = 0;
-
-	if (!deb->in_data)
-		r = open_member(deb, "data.tar", err);
-	if (r < 0)
-		return r;
-	deb->in_data = true;
-	r = archive_read_next_header(deb->inner, ret_entry);
-	if (r == ARCHIVE_EOF)
-		return 0;
-	return r == ARCHIVE_OK ? 1 : bad(deb, deb->inner, err);
+	return r < 0 ? r
+		     : err_set(err, -EBADMSG,
+			       "'%s' is not a sound Debian package: no control file",
+			       deb->path);
 }
 
 struct archive *deb_data(struct deb *deb)

@@ -2,6 +2,7 @@
 #include "modules/stages/extract.h"
 
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,6 +20,7 @@ struct wanted_dir {
 	mode_t mode;
 	uid_t uid;
 	gid_t gid;
+	bool filled; /* only says that something else than directories is in it */
 	struct {
 		dev_t dev;
 		ino_t ino;
@@ -32,17 +34,24 @@ struct dirs {
 };
 
 struct package {
-	const char *deb_path;
+	struct extract_package *out;
 	struct dirs dirs;
+};
+
+/* What all threads share. */
+struct tree {
+	int fd;
+	atomic_bool overlap;
 };
 
 /* What one thread works with while it lays out one package. */
 struct layout {
-	int tree_fd;
+	struct tree *tree;
 	struct deb *deb;
 	struct dirs dirs;
 	int parent_fd; /* the directory of the last entry, and its path */
 	char *parent;
+	bool parent_filled;
 	struct cop_error *err;
 };
 
@@ -53,7 +62,8 @@ static void dirs_done(struct dirs *dirs)
 	*dirs = (struct dirs){};
 }
 
-static int keep_dir(struct layout *layout, struct archive_entry *entry, const char *path)
+static int keep_dir(struct layout *layout, const struct wanted_dir *wanted,
+		    const char *path)
 {
 	struct dirs *dirs = &layout->dirs;
 	struct wanted_dir *dir;
@@ -68,15 +78,32 @@ static int keep_dir(struct layout *layout, struct archive_entry *entry, const ch
 		dirs->capacity = capacity;
 	}
 	dir = &dirs->all[dirs->n];
-	*dir = (struct wanted_dir){
+	*dir = *wanted;
+	dirs->n++;
+	dir->path = arena_memdup(dirs->paths, path, strlen(path));
+	return dir->path ? 0 : err_oom(layout->err);
+}
+
+static int keep_entry(struct layout *layout, struct archive_entry *entry,
+		      const char *path)
+{
+	const struct wanted_dir wanted = {
 		.mtime = {.tv_sec = archive_entry_mtime(entry)},
 		.mode = archive_entry_mode(entry) & 07777,
 		.uid = (uid_t)archive_entry_uid(entry),
 		.gid = (gid_t)archive_entry_gid(entry),
 	};
-	dirs->n++;
-	dir->path = arena_memdup(dirs->paths, path, strlen(path));
-	return dir->path ? 0 : err_oom(layout->err);
+
+	return keep_dir(layout, &wanted, path);
+}
+
+static int keep_filled(struct layout *layout)
+{
+	if (layout->parent_filled)
+		return 0;
+	layout->parent_filled = true;
+	return keep_dir(layout, &(struct wanted_dir){.filled = true},
+			*layout->parent ? layout->parent : ".");
 }
 
 /* The directory of @path, kept open while entries follow that lie in the same one. */
@@ -92,12 +119,13 @@ static int enter_parent(struct layout *layout, const char *path, char name[NAME_
 		(void)strcpy(name, slash + 1);
 		return 0;
 	}
-	fd = root_open_parent(layout->tree_fd, path, name, layout->err);
+	fd = root_open_parent(layout->tree->fd, path, name, layout->err);
 	if (fd < 0)
 		return fd;
 	closep(&layout->parent_fd);
 	free(layout->parent);
 	layout->parent_fd = fd;
+	layout->parent_filled = false;
 	layout->parent = strndup(path, size);
 	return layout->parent ? 0 : err_oom(layout->err);
 }
@@ -153,7 +181,7 @@ static int lay_hard_link(struct layout *layout, const char *target, const char *
 	auto_close int parent = -EBADF;
 	char old_name[NAME_MAX + 1];
 
-	parent = root_open_parent(layout->tree_fd, target, old_name, layout->err);
+	parent = root_open_parent(layout->tree->fd, target, old_name, layout->err);
 	if (parent < 0)
 		return parent;
 	if (linkat(parent, old_name, layout->parent_fd, name, 0) < 0)
@@ -164,6 +192,8 @@ static int lay_hard_link(struct layout *layout, const char *target, const char *
 static int lay_special(struct layout *layout, struct archive_entry *entry,
 		       const char *name)
 {
+	const struct timespec times[2] = {{.tv_nsec = UTIME_NOW},
+					  {.tv_sec = archive_entry_mtime(entry)}};
 	int fd = layout->parent_fd;
 
 	if (archive_entry_filetype(entry) == AE_IFLNK) {
@@ -177,8 +207,9 @@ static int lay_special(struct layout *layout, struct archive_entry *entry,
 		return err_errno(layout->err, "create node");
 	}
 	if (fchownat(fd, name, (uid_t)archive_entry_uid(entry),
-		     (gid_t)archive_entry_gid(entry), AT_SYMLINK_NOFOLLOW) < 0)
-		return err_errno(layout->err, "set owner");
+		     (gid_t)archive_entry_gid(entry), AT_SYMLINK_NOFOLLOW) < 0 ||
+	    utimensat(fd, name, times, AT_SYMLINK_NOFOLLOW) < 0)
+		return err_errno(layout->err, "set attributes");
 	return 0;
 }
 
@@ -189,6 +220,7 @@ static int make_room(struct layout *layout, struct archive_entry *entry, const c
 
 	if (fstatat(layout->parent_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : err_errno(layout->err, "stat");
+	atomic_store(&layout->tree->overlap, true);
 	if (S_ISDIR(st.st_mode)) {
 		/* As dpkg does: a directory stays where a package has a symlink. */
 		if (archive_entry_filetype(entry) == AE_IFLNK)
@@ -206,14 +238,14 @@ static int lay_dir(struct layout *layout, struct archive_entry *entry, const cha
 	int r;
 
 	if (strcmp(path, ".") == 0)
-		return keep_dir(layout, entry, path);
+		return keep_entry(layout, entry, path);
 	r = enter_parent(layout, path, name);
 	if (r < 0)
 		return r;
 	/* What is there already may be a symlink to a directory, and stays one. */
 	if (mkdirat(layout->parent_fd, name, 0755) < 0 && errno != EEXIST)
 		return err_errno(layout->err, "make directory");
-	return keep_dir(layout, entry, path);
+	return keep_entry(layout, entry, path);
 }
 
 static int lay_entry(struct layout *layout, struct archive_entry *entry, const char *path)
@@ -229,6 +261,9 @@ static int lay_entry(struct layout *layout, struct archive_entry *entry, const c
 		r = make_room(layout, entry, name);
 	if (r != 0)
 		return r < 0 ? r : 0;
+	r = keep_filled(layout);
+	if (r < 0)
+		return r;
 	if (target)
 		return lay_hard_link(layout, target, name);
 	if (archive_entry_filetype(entry) == AE_IFREG)
@@ -249,7 +284,7 @@ static char *plain_path(const char *path)
 	return size ? strndup(path, size) : strdup(".");
 }
 
-static int lay_entries(struct layout *layout)
+static int lay_entries(struct layout *layout, struct buf *list)
 {
 	struct archive_entry *entry;
 	int r;
@@ -262,6 +297,8 @@ static int lay_entries(struct layout *layout)
 			return raw ? err_oom(layout->err)
 				   : err_set(layout->err, -EBADMSG,
 					     "an entry without a name");
+		if (buf_printf(list, "/%s\n", path) < 0)
+			return err_oom(layout->err);
 		r = lay_entry(layout, entry, path);
 		if (r < 0)
 			return err_prefix(layout->err, r, "'%s'", path);
@@ -279,10 +316,9 @@ static void layout_done(struct layout *layout)
 
 static int lay_package(void *data, void *item, struct cop_error *err)
 {
-	const int *tree_fd = data;
 	struct package *package = item;
 	cleanup_with(layout_done) struct layout layout = {
-		.tree_fd = *tree_fd,
+		.tree = data,
 		.parent_fd = -EBADF,
 		.err = err,
 	};
@@ -291,24 +327,21 @@ static int lay_package(void *data, void *item, struct cop_error *err)
 	layout.dirs.paths = arena_new();
 	if (!layout.dirs.paths)
 		return err_oom(err);
-	r = deb_open(package->deb_path, &layout.deb, err);
+	r = deb_open(package->out->path, &layout.deb, err);
 	if (r < 0)
 		return r;
-	r = lay_entries(&layout);
+	r = lay_entries(&layout, &package->out->list);
 	if (r < 0)
-		return err_prefix(err, r, "extract '%s'", package->deb_path);
+		return err_prefix(err, r, "extract '%s'", package->out->path);
 	package->dirs = TAKE(layout.dirs, ((struct dirs){}));
 	return 0;
 }
 
-static int apply_dir(int tree_fd, struct wanted_dir *dir, struct map *done,
-		     struct cop_error *err)
+static int open_dir(int tree_fd, struct wanted_dir *dir, struct cop_error *err)
 {
-	const struct timespec times[2] = {{.tv_nsec = UTIME_NOW}, dir->mtime};
 	auto_close int fd =
 		fs_open_in_root(tree_fd, dir->path, O_RDONLY | O_DIRECTORY, 0, err);
 	struct stat st;
-	void **slot;
 
 	if (fd < 0)
 		return fd;
@@ -316,12 +349,41 @@ static int apply_dir(int tree_fd, struct wanted_dir *dir, struct map *done,
 		return err_errno(err, "stat '%s'", dir->path);
 	dir->inode.dev = st.st_dev;
 	dir->inode.ino = st.st_ino;
+	return TAKE_FD(fd);
+}
+
+static int note_filled(int tree_fd, struct wanted_dir *dir, struct map *filled,
+		       struct cop_error *err)
+{
+	auto_close int fd = open_dir(tree_fd, dir, err);
+	void **slot;
+
+	if (fd < 0)
+		return fd;
+	slot = map_slot(filled, &dir->inode, sizeof(dir->inode));
+	if (!slot)
+		return err_oom(err);
+	*slot = dir;
+	return 0;
+}
+
+static int apply_dir(int tree_fd, struct wanted_dir *dir, const struct map *filled,
+		     struct map *done, struct cop_error *err)
+{
+	struct timespec times[2] = {{.tv_nsec = UTIME_NOW}, dir->mtime};
+	auto_close int fd = open_dir(tree_fd, dir, err);
+	void **slot;
+
+	if (fd < 0)
+		return fd;
 	slot = map_slot(done, &dir->inode, sizeof(dir->inode));
 	if (!slot)
 		return err_oom(err);
 	if (*slot)
 		return 0;
 	*slot = dir;
+	if (map_get(filled, &dir->inode, sizeof(dir->inode)))
+		times[1].tv_nsec = UTIME_OMIT;
 	if (fchown(fd, dir->uid, dir->gid) < 0 || fchmod(fd, dir->mode) < 0 ||
 	    futimens(fd, times) < 0)
 		return err_errno(err, "set attributes of '%s'", dir->path);
@@ -331,21 +393,28 @@ static int apply_dir(int tree_fd, struct wanted_dir *dir, struct map *done,
 static int apply_dirs(int tree_fd, struct package *packages, size_t n,
 		      struct cop_error *err)
 {
+	auto_ptr(map) filled = map_new();
 	auto_ptr(map) done = map_new();
 
-	if (!done)
+	if (!filled || !done)
 		return err_oom(err);
-	for (size_t i = 0; i < n; i++)
-		for (size_t k = 0; k < packages[i].dirs.n; k++) {
-			int r = apply_dir(tree_fd, &packages[i].dirs.all[k], done, err);
+	for (int pass = 0; pass < 2; pass++)
+		for (size_t i = 0; i < n; i++)
+			for (size_t k = 0; k < packages[i].dirs.n; k++) {
+				struct wanted_dir *dir = &packages[i].dirs.all[k];
+				int r = 0;
 
-			if (r < 0)
-				return r;
-		}
+				if (pass == 0 && dir->filled)
+					r = note_filled(tree_fd, dir, filled, err);
+				else if (pass == 1 && !dir->filled)
+					r = apply_dir(tree_fd, dir, filled, done, err);
+				if (r < 0)
+					return r;
+			}
 	return 0;
 }
 
-static int lay_all(int tree_fd, struct package *packages, size_t n, size_t first,
+static int lay_all(struct tree *tree, struct package *packages, size_t n, size_t first,
 		   struct cop_error *err)
 {
 	const struct work_ops ops = {.run = lay_package};
@@ -353,31 +422,33 @@ static int lay_all(int tree_fd, struct package *packages, size_t n, size_t first
 	int r = 0;
 
 	if (first < n)
-		r = lay_package(&tree_fd, &packages[first], err);
+		r = lay_package(tree, &packages[first], err);
 	if (r == 0)
-		r = work_new(&ops, &tree_fd, 0, &work, err);
+		r = work_new(&ops, tree, 0, &work, err);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < n; i++)
 		if (i != first && work_add(work, &packages[i]) < 0)
 			break;
 	r = work_finish(work, err);
-	return r == 0 ? apply_dirs(tree_fd, packages, n, err) : r;
+	return r == 0 ? apply_dirs(tree->fd, packages, n, err) : r;
 }
 
-int extract_packages(int tree_fd, const char *const *paths, size_t n, size_t first,
-		     struct cop_error *err)
+int extract_packages(int tree_fd, struct extract_package *packages, size_t n,
+		     size_t first, bool *ret_overlap, struct cop_error *err)
 {
-	auto_free struct package *packages = calloc(n + 1, sizeof(*packages));
+	auto_free struct package *all = calloc(n + 1, sizeof(*all));
+	struct tree tree = {.fd = tree_fd};
 	int r;
 
-	if (!packages)
+	if (!all)
 		return err_oom(err);
 	for (size_t i = 0; i < n; i++)
-		packages[i].deb_path = paths[i];
-	r = lay_all(tree_fd, packages, n, first, err);
+		all[i].out = &packages[i];
+	r = lay_all(&tree, all, n, first, err);
 	for (size_t i = 0; i < n; i++)
-		dirs_done(&packages[i].dirs);
+		dirs_done(&all[i].dirs);
+	*ret_overlap = atomic_load(&tree.overlap);
 	return r;
 }
 

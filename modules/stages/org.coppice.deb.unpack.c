@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Packages into the tree.  An empty tree gets their contents first, so that its own dpkg
- * can run; everything else is dpkg's work.  They are made visible in the tree, never
- * copied into it.
+ * Packages into the tree.  An empty tree gets their contents from here, so that its own
+ * dpkg can run, and most of them are unpacked thereby; everything else is dpkg's work.
+ * The packages are made visible in the tree, never copied into it.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,6 +10,7 @@
 
 #include "modkit/root.h"
 #include "modules/stages/control.h"
+#include "modules/stages/database.h"
 #include "modules/stages/deb.h"
 #include "modules/stages/dpkg.h"
 #include "modules/stages/extract.h"
@@ -24,6 +25,8 @@ struct deb_package {
 	const char *name, *version, *architecture, *checksum;
 	char *path;	 /* of the file in the input */
 	char *file_name; /* NAME_VERSION_ARCHITECTURE.deb, as apt would call it */
+	struct buf list; /* what is in it, when it was laid out */
+	bool unpacked;	 /* without dpkg */
 };
 
 struct unpack {
@@ -41,6 +44,7 @@ static void unpack_done(struct unpack *unpack)
 	for (size_t i = 0; i < unpack->n; i++) {
 		free(unpack->packages[i].path);
 		free(unpack->packages[i].file_name);
+		buf_done(&unpack->packages[i].list);
 	}
 	free(unpack->packages);
 }
@@ -176,47 +180,65 @@ static int check_packages(struct unpack *unpack)
 	return 0;
 }
 
-static int make_database(struct unpack *unpack)
+/* Does dpkg lay out every package as it is?  Not when a package configures it. */
+static bool dpkg_is_plain(struct unpack *unpack)
 {
-	static const char *const dirs[] = {"var/lib/dpkg/info", "var/lib/dpkg/updates",
-					   "var/lib/dpkg/triggers"};
-	struct kit *kit = unpack->kit;
-	char line[256];
-	int r = 0;
+	auto_close int fd = fs_open_in_root(unpack->kit->tree_fd, "etc/dpkg/dpkg.cfg.d",
+					    O_RDONLY | O_DIRECTORY, 0, NULL);
+	char **names = NULL;
+	size_t n = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(dirs) && r == 0; i++)
-		r = root_make_dirs(kit->tree_fd, dirs[i], 0755, kit->err);
-	if (r == 0)
-		r = root_replace(kit->tree_fd, DPKG_STATUS, "", 0, 0644, kit->err);
-	(void)snprintf(line, sizeof(line), "%s\n", unpack->architecture);
-	if (r == 0)
-		r = root_replace(kit->tree_fd, "var/lib/dpkg/arch", line, strlen(line),
-				 0644, kit->err);
-	return r;
+	if (fd < 0)
+		return true;
+	if (fs_list(fd, &names, &n, NULL) < 0)
+		return false;
+	(void)fs_list_free(names);
+	return n == 0;
+}
+
+/* What needs no dpkg to be unpacked, with all being laid out, is so from now on. */
+static int note_unpacked(struct unpack *unpack, bool overlap)
+{
+	auto_ptr(database) database = NULL;
+	struct kit *kit = unpack->kit;
+	size_t n = overlap || !dpkg_is_plain(unpack) ? 0 : unpack->n;
+	int r = database_new(kit->tree_fd, unpack->architecture, &database, kit->err);
+
+	for (size_t i = 0; i < n && r >= 0; i++) {
+		struct deb_package *package = &unpack->packages[i];
+
+		r = database_add(database, package->path, &package->list, kit->err);
+		package->unpacked = r > 0;
+	}
+	return r < 0 ? r : database_write(database, kit->err);
 }
 
 /* An empty tree: lay everything out once, for the tree's dpkg to start with. */
 static int begin_tree(struct unpack *unpack)
 {
-	auto_free const char **paths = calloc(unpack->n + 1, sizeof(*paths));
+	auto_free struct extract_package *packages =
+		calloc(unpack->n + 1, sizeof(*packages));
 	struct kit *kit = unpack->kit;
+	bool overlap = false;
 	int r = 0;
 
-	if (!paths)
+	if (!packages)
 		return err_oom(kit->err);
 	for (size_t i = 0; i < unpack->n; i++)
-		paths[i] = unpack->packages[i].path;
+		packages[i].path = unpack->packages[i].path;
 	/* Since Debian 13 the links of the merged /usr are in a package. */
 	if (unpack->base_files < unpack->n)
-		r = extract_brings_link(paths[unpack->base_files], "bin", kit->err);
+		r = extract_brings_link(packages[unpack->base_files].path, "bin",
+					kit->err);
 	if (r == 0)
 		r = extract_merged_usr(kit->tree_fd, unpack->architecture, kit->err);
-	if (r < 0)
-		return r;
 	kit_log("laying out %zu packages", unpack->n);
-	r = extract_packages(kit->tree_fd, paths, unpack->n, unpack->base_files,
-			     kit->err);
-	return r == 0 ? make_database(unpack) : r;
+	if (r >= 0)
+		r = extract_packages(kit->tree_fd, packages, unpack->n,
+				     unpack->base_files, &overlap, kit->err);
+	for (size_t i = 0; i < unpack->n; i++)
+		unpack->packages[i].list = packages[i].list;
+	return r == 0 ? note_unpacked(unpack, overlap) : r;
 }
 
 /* A directory of symlinks, so that dpkg and its messages have the packages' own names. */
@@ -244,40 +266,96 @@ static int make_names(struct unpack *unpack)
 	return 0;
 }
 
-static int run_dpkg(struct unpack *unpack)
+static int run_dpkg(struct unpack *unpack, const char *const *arguments)
 {
 	const struct command_bind binds[] = {
 		{unpack->input, INPUT_DIR},
 		{unpack->names_dir, NAMES_DIR},
 	};
+
+	return dpkg_run(unpack->kit, arguments, binds, ARRAY_SIZE(binds));
+}
+
+/* dpkg unpacks what is not unpacked yet. */
+static int dpkg_unpack(struct unpack *unpack)
+{
 	auto_free const char **arguments = calloc(unpack->n + 4, sizeof(*arguments));
-	auto_buf paths = {};
-	size_t *offsets, n = 0;
+	char **paths = calloc(unpack->n + 1, sizeof(*paths));
+	size_t n = 0, n_paths = 0;
 	int r = 0;
 
-	if (!arguments)
+	if (!arguments || !paths) {
+		free(paths);
 		return err_oom(unpack->kit->err);
-	offsets = calloc(unpack->n + 1, sizeof(*offsets));
-	if (!offsets)
-		return err_oom(unpack->kit->err);
-	for (size_t i = 0; i < unpack->n && r == 0; i++) {
-		offsets[i] = paths.size;
-		r = buf_printf(&paths, "/%s/%s", NAMES_DIR,
-			       unpack->packages[i].file_name);
-		if (r == 0)
-			r = buf_append_char(&paths, '\0');
 	}
 	/* What is missing for a moment comes before anything is configured; triggers run
 	 * then, too, once instead of twice. */
 	arguments[n++] = "--force-depends";
 	arguments[n++] = "--no-triggers";
 	arguments[n++] = "--unpack";
-	for (size_t i = 0; i < unpack->n && r == 0; i++)
-		arguments[n++] = buf_text(&paths) + offsets[i];
-	free(offsets);
-	if (r < 0)
-		return err_oom(unpack->kit->err);
-	return dpkg_run(unpack->kit, arguments, binds, ARRAY_SIZE(binds));
+	for (size_t i = 0; i < unpack->n && r == 0; i++) {
+		struct deb_package *package = &unpack->packages[i];
+
+		if (package->unpacked)
+			continue;
+		package->unpacked = true;
+		if (asprintf(&paths[n_paths], "/%s/%s", NAMES_DIR, package->file_name) <
+		    0)
+			r = err_oom(unpack->kit->err);
+		else
+			arguments[n++] = paths[n_paths++];
+	}
+	if (r == 0 && n_paths > 0)
+		r = run_dpkg(unpack, arguments);
+	while (n_paths > 0)
+		free(paths[--n_paths]);
+	free(paths);
+	return r;
+}
+
+/* Files of dpkg whose lines end in paths that it treats otherwise: scripts may ask it to
+ * put them elsewhere, or to give them another owner. */
+static const char *const exceptions[] = {DATABASE_DIR "/diversions",
+					 DATABASE_DIR "/statoverride"};
+
+static bool is_listed(const struct buf *list, const char *path, size_t size)
+{
+	const char *at = buf_text(list);
+
+	while ((at = memmem(at, strlen(at), path, size))) {
+		if (at[size] == '\n' && (at == list->data || at[-1] == '\n'))
+			return true;
+		at += size;
+	}
+	return false;
+}
+
+/* What was laid out without these exceptions has to be unpacked by dpkg after all. */
+static int heed_exceptions(struct unpack *unpack, bool *ret_any)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(exceptions); i++) {
+		struct cop_error missing = {};
+		auto_buf text = {};
+		int r = root_read(unpack->kit->tree_fd, exceptions[i], 16 * MIB, &text,
+				  &missing);
+
+		if (r < 0 && r != -ENOENT)
+			return err_copy(unpack->kit->err, &missing);
+		for (const char *line = buf_text(&text); *line;) {
+			size_t size = strcspn(line, "\n");
+			const char *path = memchr(line, '/', size);
+
+			for (size_t k = 0; path && k < unpack->n; k++)
+				if (unpack->packages[k].unpacked &&
+				    is_listed(&unpack->packages[k].list, path,
+					      size - (size_t)(path - line))) {
+					unpack->packages[k].unpacked = false;
+					*ret_any = true;
+				}
+			line += size + (line[size] == '\n');
+		}
+	}
+	return 0;
 }
 
 static int unpack_all(struct unpack *unpack)
@@ -285,15 +363,20 @@ static int unpack_all(struct unpack *unpack)
 	struct kit *kit = unpack->kit;
 	struct stat st;
 	int r = root_stat(kit->tree_fd, DPKG_STATUS, &st, NULL);
+	bool begun = r == -ENOENT, again = false;
 
 	if (r < 0 && r != -ENOENT)
 		return err_code(kit->err, r, "stat '%s'", DPKG_STATUS);
-	if (r == -ENOENT)
+	if (begun)
 		r = begin_tree(unpack);
 	if (r == 0)
 		r = make_names(unpack);
 	if (r == 0)
-		r = run_dpkg(unpack);
+		r = dpkg_unpack(unpack);
+	if (r == 0 && begun)
+		r = heed_exceptions(unpack, &again);
+	if (r == 0 && again)
+		r = dpkg_unpack(unpack);
 	if (unpack->names_dir[0])
 		(void)fs_remove_all(AT_FDCWD, unpack->names_dir, false, NULL);
 	return r;
