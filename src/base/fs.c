@@ -161,6 +161,42 @@ static int write_excl(int dir_fd, const char *name, const void *data, size_t siz
 	return r;
 }
 
+static int pwrite_all(int fd, const uint8_t *data, size_t size, uint64_t offset)
+{
+	while (size > 0) {
+		ssize_t n = pwrite(fd, data, size, (off_t)offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		data += n;
+		offset += (uint64_t)n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
+static bool is_zero_block(const uint8_t *block)
+{
+	return block[0] == 0 && memcmp(block, block + 1, FS_SPARSE_BLOCK - 1) == 0;
+}
+
+int fs_pwrite_sparse(int fd, const void *data, size_t size, uint64_t offset)
+{
+	const uint8_t *bytes = data;
+	size_t start = 0, at = 0;
+	int r = 0;
+
+	for (; r == 0 && size - at >= FS_SPARSE_BLOCK; at += FS_SPARSE_BLOCK) {
+		if (!is_zero_block(bytes + at))
+			continue;
+		r = pwrite_all(fd, bytes + start, at - start, offset + start);
+		start = at + FS_SPARSE_BLOCK;
+	}
+	return r < 0 ? r : pwrite_all(fd, bytes + start, size - start, offset + start);
+}
+
 int fs_write_new(int dir_fd, const char *name, const void *data, size_t size, mode_t mode,
 		 struct cop_error *err)
 {

@@ -42,6 +42,11 @@ int fs_write_all(int fd, const void *data, size_t size);
  * Return: number of bytes, or a negative errno. */
 ssize_t fs_pread_full(int fd, void *data, size_t size, uint64_t offset);
 
+/* fs_pwrite_sparse() - write at @offset, a multiple of FS_SPARSE_BLOCK, leaving out whole
+ * blocks of zeros; the caller sees to the length of the file.  0 or a negative errno. */
+#define FS_SPARSE_BLOCK ((size_t)4096)
+int fs_pwrite_sparse(int fd, const void *data, size_t size, uint64_t offset);
+
 /* fs_write_new() - create @name (must not exist: -EEXIST) with exactly @mode; a failure
  * removes what was begun */
 int fs_write_new(int dir_fd, const char *name, const void *data, size_t size, mode_t mode,

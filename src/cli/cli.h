@@ -15,6 +15,7 @@
 #include <coppice/store.h>
 
 #include "base/buf.h"
+#include "store/commit.h"
 #include "store/workdir.h"
 #include "tree/tree.h"
 
@@ -103,6 +104,18 @@ void cli_say(struct cli *cli, const char *format, ...) printf_like(2, 3);
 /* cli_read_text() - a whole file, or standard input for "-", at most @limit bytes */
 int cli_read_text(const char *path, uint64_t limit, struct buf *text,
 		  struct cop_error *err);
+
+/* cli_open_directory() - the fd, or a negative errno */
+int cli_open_directory(const char *path, struct cop_error *err);
+
+/* cli_read_epoch() - the value of --source-epoch; -1 when it was not given (NULL) */
+int cli_read_epoch(const char *text, int64_t *ret_epoch, struct cop_error *err);
+
+/* cli_commit_directory() - commit @path as @options say, and say what people may want to
+ * know; the store is open */
+int cli_commit_directory(struct cli *cli, const char *path,
+			 struct commit_directory_options *options,
+			 struct cop_digest *ret_digest, struct cop_error *err);
 
 /* cli_print_json() - one document on standard output */
 int cli_print_json(const json_t *json, struct cop_error *err);

@@ -125,40 +125,9 @@ static int open_new(const struct staging *staging, const char *name)
 	return fd;
 }
 
-static int pwrite_all(int fd, const uint8_t *data, size_t size, uint64_t offset)
-{
-	while (size > 0) {
-		ssize_t n = pwrite(fd, data, size, (off_t)offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		data += n;
-		offset += (uint64_t)n;
-		size -= (size_t)n;
-	}
-	return 0;
-}
-
 static bool is_zero_block(const uint8_t *block)
 {
 	return block[0] == 0 && memcmp(block, block + 1, VERITY_BLOCK - 1) == 0;
-}
-
-/* Whole blocks of zeros are left out; the caller sees to the length of the file. */
-static int write_sparse(int fd, const uint8_t *data, size_t size, uint64_t offset)
-{
-	size_t start = 0, at = 0;
-	int r = 0;
-
-	for (; r == 0 && size - at >= VERITY_BLOCK; at += VERITY_BLOCK) {
-		if (!is_zero_block(data + at))
-			continue;
-		r = pwrite_all(fd, data + start, at - start, offset + start);
-		start = at + VERITY_BLOCK;
-	}
-	return r < 0 ? r : pwrite_all(fd, data + start, size - start, offset + start);
 }
 
 /* Ends a staged file: its length, an early start for the disk, and late errors. */
@@ -199,7 +168,7 @@ static int keep_buffer(struct staging *staging, struct stage_context *context,
 	fd = open_new(staging, tree_payload(digest, name));
 	if (fd < 0)
 		return write_failed(staging, item, fd, err);
-	r = write_sparse(fd, context->buffer, size, 0);
+	r = fs_pwrite_sparse(fd, context->buffer, size, 0);
 	if (last && !is_zero_block(last))
 		last = NULL;
 	if (r < 0)
@@ -305,7 +274,7 @@ static int take_bytes(struct stage_context *context, int to, size_t size, uint64
 
 	if (r < 0 || to < 0)
 		return r;
-	r = write_sparse(to, context->buffer, size, at);
+	r = fs_pwrite_sparse(to, context->buffer, size, at);
 	(void)sync_file_range(to, (off_t)at, (off_t)size, SYNC_FILE_RANGE_WRITE);
 	return r;
 }

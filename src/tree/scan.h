@@ -50,6 +50,15 @@ struct tree_scan_options {
 int tree_scan(int dir_fd, const struct tree_scan_options *options, struct tree **ret_tree,
 	      struct cop_error *err);
 
+/* What becomes of an xattr by the rule above. */
+enum tree_xattr_kind {
+	TREE_XATTR_TAKEN,
+	TREE_XATTR_LEFT_OUT, /* measurements of the file as it lies on this machine */
+	TREE_XATTR_FOREIGN,  /* of a file system's own */
+	TREE_XATTR_UNKNOWN,
+};
+enum tree_xattr_kind tree_xattr_kind(const char *key);
+
 /* tree_read_xattrs() - the xattrs of one inode by the rule above; @proc_path is a path
  * that does not follow a last symlink, such as /proc/self/fd/DIRFD/NAME; @path is for
  * messages */

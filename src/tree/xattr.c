@@ -16,14 +16,7 @@
 /* The kernel gives no value above 64 KiB. */
 #define VALUE_AT_MOST ((size_t)65536)
 
-enum kind {
-	TAKEN,
-	LEFT_OUT, /* measurements of the file as it lies on this machine */
-	FOREIGN,
-	UNKNOWN,
-};
-
-static enum kind kind_of(const char *name)
+enum tree_xattr_kind tree_xattr_kind(const char *name)
 {
 	static const char *const taken[] = {"user.", "trusted.", "security."};
 	static const char *const foreign[] = {
@@ -35,17 +28,17 @@ static enum kind kind_of(const char *name)
 	};
 
 	if (strcmp(name, "security.ima") == 0 || strcmp(name, "security.evm") == 0)
-		return LEFT_OUT;
+		return TREE_XATTR_LEFT_OUT;
 	for (size_t i = 0; i < ARRAY_SIZE(taken); i++)
 		if (text_starts_with(name, taken[i]))
-			return TAKEN;
+			return TREE_XATTR_TAKEN;
 	if (strcmp(name, "system.posix_acl_access") == 0 ||
 	    strcmp(name, "system.posix_acl_default") == 0)
-		return TAKEN;
+		return TREE_XATTR_TAKEN;
 	for (size_t i = 0; i < ARRAY_SIZE(foreign); i++)
 		if (text_starts_with(name, foreign[i]))
-			return FOREIGN;
-	return UNKNOWN;
+			return TREE_XATTR_FOREIGN;
+	return TREE_XATTR_UNKNOWN;
 }
 
 void xattr_reader_done(struct xattr_reader *reader)
@@ -104,17 +97,17 @@ static int read_values(struct xattr_reader *reader, struct tree *tree,
 
 	for (const char *name = buf_text(&reader->names); name < end;
 	     name += strlen(name) + 1) {
-		enum kind kind = kind_of(name);
+		enum tree_xattr_kind kind = tree_xattr_kind(name);
 		ssize_t n;
 		int r;
 
-		reader->n_foreign += kind == FOREIGN;
-		if (kind == UNKNOWN)
+		reader->n_foreign += kind == TREE_XATTR_FOREIGN;
+		if (kind == TREE_XATTR_UNKNOWN)
 			return err_set(err, -EINVAL,
 				       "'%s' has xattr '%s' of a kind that is not known; "
 				       "remove it first",
 				       path, name);
-		if (kind != TAKEN)
+		if (kind != TREE_XATTR_TAKEN)
 			continue;
 		n = fd >= 0 ? fgetxattr(fd, name, reader->value, VALUE_AT_MOST)
 			    : lgetxattr(proc_path, name, reader->value, VALUE_AT_MOST);

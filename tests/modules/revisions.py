@@ -4,7 +4,7 @@
 
 The revision of a stage is part of the key under which its results are kept, so it must be
 raised whenever the same input gives another output.  revisions.txt keeps, for each stage,
-its revision and a hash of its sources: its own file and every file of modkit and
+its revision and a hash of its sources: its own file and every file of modkit, tar and
 modules/stages that it includes, directly or not (stages.h only declares the stages).
 
   revisions.py TOP                           check; exit 1 with what to do
@@ -18,11 +18,11 @@ import pathlib
 import re
 import sys
 
-INCLUDE = re.compile(r'^\s*#\s*include\s*"((?:modkit|modules)/[^"]+)"', re.M)
+INCLUDE = re.compile(r'^\s*#\s*include\s*"((?:modkit|modules|tar)/[^"]+)"', re.M)
 
 
 def place(top, include):
-    return top / "src" / include if include.startswith("modkit/") else top / include
+    return top / include if include.startswith("modules/") else top / "src" / include
 
 
 def sources(top, first):

@@ -4,8 +4,8 @@
 #include <fcntl.h>
 #include <sys/xattr.h>
 
-#include "modkit/tar.h"
-#include "modules/stages/acl.h"
+#include "tar/header.h"
+#include "tar/acl.h"
 #include "modules/stages/stages.h"
 
 #define PLAIN "'acls': false, 'selinux': false, 'xattrs': false"

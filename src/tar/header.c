@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "modkit/tar.h"
+#include "tar/header.h"
 
 #include <stdio.h>
 #include <string.h>

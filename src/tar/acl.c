@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "modules/stages/acl.h"
+#include "tar/acl.h"
 
 #include <endian.h>
 #include <linux/posix_acl.h>
@@ -60,4 +60,51 @@ int acl_text(const void *value, size_t size, struct buf *text, struct cop_error 
 			return err_set(err, r, "an ACL with an unknown entry");
 	}
 	return text->failed ? err_oom(err) : 0;
+}
+
+bool acl_tag_has_id(int tag)
+{
+	return tag == ACL_TAG_USER || tag == ACL_TAG_GROUP;
+}
+
+int acl_list_add(struct acl_list *list, const struct acl_item *item)
+{
+	if (list->n == ACL_ITEMS_MAX)
+		return -E2BIG;
+	list->items[list->n++] = *item;
+	return 0;
+}
+
+static int compare_items(const void *a, const void *b)
+{
+	const struct acl_item *x = a, *y = b;
+
+	if (x->tag != y->tag)
+		return x->tag < y->tag ? -1 : 1;
+	return x->id < y->id ? -1 : x->id > y->id;
+}
+
+void acl_list_sort(struct acl_list *list)
+{
+	qsort(list->items, list->n, sizeof(list->items[0]), compare_items);
+}
+
+int acl_value(const struct acl_list *list, struct buf *value)
+{
+	const struct posix_acl_xattr_header header = {
+		.a_version = htole32(POSIX_ACL_XATTR_VERSION)};
+
+	(void)buf_append(value, &header, sizeof(header));
+	for (size_t i = 0; i < list->n; i++) {
+		const struct acl_item *item = &list->items[i];
+		const struct posix_acl_xattr_entry entry = {
+			.e_tag = htole16((uint16_t)item->tag),
+			.e_perm = htole16((uint16_t)item->perm),
+			.e_id = htole32(acl_tag_has_id(item->tag) ? item->id
+								  : (uint32_t)-1),
+		};
+
+		(void)buf_append(value, &entry, sizeof(entry));
+	}
+	return value->failed ? -ENOMEM : 0;
 }
