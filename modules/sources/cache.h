@@ -6,7 +6,7 @@
 #pragma once
 
 #include "modkit/service.h"
-#include "modules/sources/checksum.h"
+#include "digest/checksum.h"
 
 /* struct cache - @fd: the directory, @path: its absolute path */
 struct cache {

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "cli/cli.h"
 #include "store/object.h"
+#include "store/verify.h"
 #include "view/view.h"
 
 enum format { FORMAT_AUTO, FORMAT_DIR, FORMAT_TAR, FORMAT_OCI };
@@ -255,6 +256,11 @@ static int run_export(struct cli *cli, int argc, char **argv, struct cop_error *
 		return r;
 	if (format == FORMAT_AUTO)
 		format = strcmp(argv[1], "-") == 0 ? FORMAT_TAR : FORMAT_DIR;
+	/* An archive is hashed as it is written. */
+	if (format == FORMAT_DIR)
+		r = object_verify(cli->store, &digest, cli->progress, err);
+	if (r < 0)
+		return r;
 	r = format == FORMAT_DIR
 		    ? export_directory(cli, tree, argv[1], err)
 		    : export_archive(cli, tree, format,

@@ -25,6 +25,7 @@ struct cli {
 	bool json;
 	bool quiet;
 	bool verbose;
+	bool no_verify;		    /* believe what is in the store */
 	struct cop_store *store;    /* see cli_store() */
 	struct workdir *workdir;    /* see cli_workdir() */
 	const char *const *options; /* values of the verb's options, by index in its
@@ -75,7 +76,8 @@ extern const struct verb *const cli_verbs[];
 extern const struct verb verb_init, verb_status, verb_commit, verb_digest, verb_refs,
 	verb_ref_set, verb_ref_rm, verb_ls, verb_cat, verb_dump, verb_diff, verb_export,
 	verb_import, verb_run, verb_log, verb_mount, verb_umount, verb_lock,
-	verb_manifest, verb_build, verb_inspect, verb_help, verb_gc, verb_pin, verb_unpin;
+	verb_manifest, verb_build, verb_inspect, verb_help, verb_gc, verb_verify,
+	verb_pin, verb_unpin;
 
 /* cli_store() - open the store (made on first use) and keep it in @cli */
 int cli_store(struct cli *cli, struct cop_store **ret_store, struct cop_error *err);

@@ -24,8 +24,8 @@ const struct verb *const cli_verbs[] = {
 	&verb_commit, &verb_digest, &verb_refs,	    &verb_ref_set, &verb_ref_rm,
 	&verb_ls,     &verb_cat,    &verb_dump,	    &verb_diff,	   &verb_export,
 	&verb_import, &verb_run,    &verb_log,	    &verb_mount,   &verb_umount,
-	&verb_gc,     &verb_pin,    &verb_unpin,    &verb_status,  &verb_help,
-	NULL,
+	&verb_verify, &verb_gc,	    &verb_pin,	    &verb_unpin,   &verb_status,
+	&verb_help,   NULL,
 };
 
 static int signal_pipe[2] = {-EBADF, -EBADF};
@@ -107,6 +107,8 @@ int cli_store(struct cli *cli, struct cop_store **ret_store, struct cop_error *e
 				   COP_STORE_CREATE, &cli->store, err);
 		if (r < 0)
 			return r;
+		if (cli->no_verify)
+			store_trust(cli->store);
 	}
 	*ret_store = cli->store;
 	return 0;
@@ -248,6 +250,7 @@ enum {
 	OPTION_HELP = 2000,
 	OPTION_VERSION,
 	OPTION_STORE,
+	OPTION_NO_VERIFY,
 	OPTION_JSON
 };
 
@@ -387,6 +390,7 @@ static int read_global_options(struct cli *cli, int argc, char **argv,
 	static const struct option longs[] = {
 		{"store", required_argument, NULL, OPTION_STORE},
 		{"json", no_argument, NULL, OPTION_JSON},
+		{"no-verify", no_argument, NULL, OPTION_NO_VERIFY},
 		{"quiet", no_argument, NULL, 'q'},
 		{"verbose", no_argument, NULL, 'v'},
 		{"help", no_argument, NULL, 'h'},
@@ -403,6 +407,9 @@ static int read_global_options(struct cli *cli, int argc, char **argv,
 			break;
 		case OPTION_JSON:
 			cli->json = true;
+			break;
+		case OPTION_NO_VERIFY:
+			cli->no_verify = true;
 			break;
 		case 'q':
 			cli->quiet = true;

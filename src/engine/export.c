@@ -12,6 +12,7 @@
 #include "base/fs.h"
 #include "engine/run.h"
 #include "store/object.h"
+#include "store/verify.h"
 #include "view/view.h"
 
 #define LIST	  ".coppice-exports"
@@ -103,6 +104,8 @@ static int get_tree(struct run *run, struct run_pipeline *pipeline,
 
 	if (cop_digest_is_null(&digest))
 		r = object_commit_as(pipeline->object, &options, &digest, err);
+	if (r == 0)
+		r = object_verify(run->store, &digest, run->monitor->progress, err);
 	return r < 0 ? r : object_read_tree(run->store, &digest, ret_tree, err);
 }
 

@@ -30,6 +30,7 @@ static const char *const directories[] = {
 	"meta/files",
 	"meta/damaged",
 	"meta/log",
+	"damaged",
 	"sources",
 	"tmp",
 };

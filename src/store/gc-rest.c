@@ -5,11 +5,14 @@
  */
 #include <fcntl.h>
 #include <string.h>
+#include <time.h>
 
 #include "store/gc-private.h"
 
 /* How much is done before others get their turn. */
 #define AT_ONCE 1000
+/* Long enough to look at, where nothing takes its place. */
+#define ASIDE_SEC (30 * 24 * 60 * 60)
 
 struct rest {
 	struct gc *gc;
@@ -158,6 +161,33 @@ static int sweep_logs(struct rest *rest, struct cop_error *err)
 	return r;
 }
 
+/* What a repair put aside is of use until what it should be is back. */
+static int sweep_aside(struct rest *rest, struct cop_error *err)
+{
+	char path[REF_PATH_SIZE], other[STORE_PATH_SIZE];
+	char **names;
+	size_t n;
+	int r = list_directory(rest->gc, "damaged", &names, &n, err);
+
+	for (size_t i = 0; i < n && r == 0; i++) {
+		struct cop_digest digest;
+		struct stat st;
+		bool is_back = false, is_old;
+
+		(void)snprintf(path, sizeof(path), "damaged/%s", names[i]);
+		if (fstatat(rest->gc->store->fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		if (cop_digest_parse(names[i], &digest) == 0)
+			is_back = exists(rest->gc, pool_path(&digest, other)) ||
+				  exists(rest->gc, object_path(&digest, other));
+		is_old = time(NULL) - st.st_ctime > ASIDE_SEC;
+		if (is_back || is_old)
+			r = remove_unless(rest, path, "nothing", err);
+	}
+	fs_list_free(names);
+	return r;
+}
+
 int gc_remove_rest(struct gc *gc, struct cop_error *err)
 {
 	struct rest rest = {.gc = gc};
@@ -169,6 +199,8 @@ int gc_remove_rest(struct gc *gc, struct cop_error *err)
 		r = sweep_meta(&rest, ref_class_name(class), err);
 	if (r == 0)
 		r = sweep_logs(&rest, err);
+	if (r == 0)
+		r = sweep_aside(&rest, err);
 	store_lock_drop(rest.lock);
 	return r;
 }

@@ -37,7 +37,9 @@ int object_read_tree(struct cop_store *store, const struct cop_digest *digest,
  * A power cut may have taken what a file system had promised, so an object is looked at
  * once after each start of the machine, by whoever uses it first; that it was found whole
  * is noted in the ctime of its image, which is later than the start for what was
- * committed since, too.  A read-only store notes nothing.  Return: 0; -EUCLEAN, naming
+ * committed since, too.  After the first start since it was written every byte is hashed,
+ * as what was read before may have come from memory; that is noted in the mtime of the
+ * image.  A read-only store notes nothing.  Return: 0; -EUCLEAN, naming
  * the file, and the object is marked damaged; -ENOENT; another negative errno.
  */
 int object_check_files(struct cop_store *store, const struct cop_digest *digest,

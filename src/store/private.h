@@ -22,6 +22,7 @@ struct cop_store {
 	char *sources_path;
 	int fd;
 	bool read_only;
+	bool is_trusted; /* see store_trust() */
 	char *writes_need;     /* why it is, when a newer version made it so */
 	pthread_mutex_t mutex; /* guards @temps */
 	struct workdir **temps;
@@ -87,7 +88,10 @@ uint64_t store_free_bytes(const struct cop_store *store);
 
 /* ---- pool.c */
 
-/* pool_state() - 1: a regular file of this size; 0: none, or one of another size */
+/* pool_is_right() - as far as one can see: a regular file of this size that carries no
+ * mark of damage, which is that nobody may read it */
+bool pool_is_right(const struct stat *st, uint64_t size);
+/* pool_state() - 1: there is one that is right so far; 0: none */
 int pool_state(const struct cop_store *store, const struct cop_digest *digest,
 	       uint64_t size, struct cop_error *err);
 /* pool_verify() - 1: the content is right; 0: missing or wrong */

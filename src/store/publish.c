@@ -19,7 +19,7 @@ static bool has_size(int dir_fd, const char *path, uint64_t size)
 	struct stat st;
 
 	return fstatat(dir_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       S_ISREG(st.st_mode) && (uint64_t)st.st_size == size;
+	       pool_is_right(&st, size);
 }
 
 /* Not every file system knows RENAME_NOREPLACE.  Where two have the same content, it does

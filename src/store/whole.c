@@ -1,11 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whether an object has all its files, asked once after each start of the machine. */
+/*
+ * Whether an object has all its files, asked once after each start of the machine; and
+ * whether all of it came to the disk as it was written, asked once, after the first start
+ * since: what is read before that may come from memory.
+ */
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
 #include <time.h>
 
 #include "store/private.h"
+#include "store/verify.h"
+
+/* The time of modification of an image that has been read back. */
+#define SETTLED 1
 
 static _Atomic int64_t start_for_tests;
 
@@ -65,7 +73,9 @@ static int check_all(struct cop_store *store, const struct cop_digest *digest,
 int object_check_files(struct cop_store *store, const struct cop_digest *digest,
 		       struct cop_error *err)
 {
-	const struct timespec seen[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_OMIT}};
+	/* The time of change says when it was looked at, that of modification that it has
+	 * not been read back since it was written. */
+	const struct timespec seen[2] = {{.tv_nsec = UTIME_NOW}, {.tv_sec = SETTLED}};
 	char path[STORE_PATH_SIZE];
 	struct stat st;
 	int r;
@@ -74,8 +84,11 @@ int object_check_files(struct cop_store *store, const struct cop_digest *digest,
 		return err_errno(err, "look for '%s' in store '%s'", path, store->path);
 	if (st.st_ctim.tv_sec > machine_start())
 		return 0;
-	r = check_all(store, digest, err);
-	if (r == 0 && !store->read_only)
+	if (st.st_mtim.tv_sec != SETTLED && !store->is_trusted)
+		r = object_verify(store, digest, NULL, err);
+	else
+		r = check_all(store, digest, err);
+	if (r == 0 && !store->read_only && !store->is_trusted)
 		(void)utimensat(store->fd, path, seen, AT_SYMLINK_NOFOLLOW);
 	return r;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "modules/sources/checksum.h"
+#include "digest/checksum.h"
 
 #include <openssl/evp.h>
 #include <stdio.h>
