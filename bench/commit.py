@@ -4,7 +4,7 @@ import time
 
 from measure import (COPPICE, Run, count, disk_speed, median, memory_row, peak_memory, prepare,
                      ratio, remove, rotate, sync)
-from trees import debian_tree
+from trees import debian_tree, many_files
 
 
 class Commit:
@@ -86,15 +86,7 @@ class Million:
         self.work = work
 
     def table(self):
-        tree = self.work / "million"
-        if not (self.work / "million.done").exists():
-            remove(tree)
-            for d in range(1000):
-                folder = tree / f"{d // 32:02d}" / f"directory-{d:04d}"
-                folder.mkdir(parents=True)
-                for f in range(1000):
-                    (folder / f"file-number-{f:04d}").write_bytes(b"%d/%d" % (d, f) * 7)
-            (self.work / "million.done").touch()
+        tree = many_files(self.work, 1000000)
         store = self.work / "store-million"
         remove(store)
         command = [COPPICE, "-q", "--store", store, "commit", tree, "bench"]

@@ -91,12 +91,17 @@ def warm(tree):
 
 def prepare(tree):
     """A page cache with @tree in it and nothing else."""
+    drop_caches(1)
+    warm(tree)
+
+
+def drop_caches(what):
+    """1: the page cache, 2: names and inodes, 3: both; as anyone but root: nothing."""
     sync()
     try:
-        pathlib.Path("/proc/sys/vm/drop_caches").write_text("1\n", encoding="ascii")
+        pathlib.Path("/proc/sys/vm/drop_caches").write_text(f"{what}\n", encoding="ascii")
     except OSError:
         pass
-    warm(tree)
 
 
 def count(tree):

@@ -19,3 +19,18 @@ def debian_tree(work):
         (work / "tree.done").touch()
     warm(tree)
     return tree
+
+
+def many_files(work, number):
+    """@number small files, each different, a thousand to a directory."""
+    tree = work / f"files-{number}"
+    done = work / f"files-{number}.done"
+    if not done.exists():
+        remove(tree)
+        for d in range(number // 1000):
+            folder = tree / f"{d // 32:02d}" / f"directory-{d:04d}"
+            folder.mkdir(parents=True)
+            for f in range(1000):
+                (folder / f"file-number-{f:04d}").write_bytes(b"%d/%d" % (d, f) * 7)
+        done.touch()
+    return tree
