@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 
 #include "base/fs.h"
 
@@ -97,9 +98,29 @@ int mount_create(int context, bool read_only, struct cop_error *err)
 
 int mount_attach(int mount, int dir_fd, const char *name, struct cop_error *err)
 {
-	if (move_mount(mount, "", dir_fd, name, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+	unsigned int flags = MOVE_MOUNT_F_EMPTY_PATH;
+
+	if (!*name)
+		flags |= MOVE_MOUNT_T_EMPTY_PATH;
+	if (move_mount(mount, "", dir_fd, name, flags) < 0)
 		return err_errno(err, "attach a mount to '%s'", name);
 	return 0;
+}
+
+int mount_clone(int dir_fd, const char *name, bool read_only, struct cop_error *err)
+{
+	struct mount_attr attributes = {.attr_set = MOUNT_ATTR_RDONLY};
+	auto_close int mount = open_tree(
+		dir_fd, name,
+		(unsigned int)(OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE |
+			       AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH));
+
+	if (mount < 0)
+		return err_errno(err, "bind '%s'", name);
+	if (read_only && mount_setattr(mount, "", AT_EMPTY_PATH | AT_RECURSIVE,
+				       &attributes, sizeof(attributes)) < 0)
+		return err_errno(err, "make '%s' read-only", name);
+	return TAKE_FD(mount);
 }
 
 int mount_set_read_only(int dir_fd, const char *name, bool read_only,
@@ -192,6 +213,81 @@ int mount_each(int (*visit)(void *data, const char *path, const char *source), v
 			r = visit(data, path, source);
 	}
 	return r;
+}
+
+static int bind_node(int dir_fd, const char *name, struct cop_error *err)
+{
+	char source[128];
+	auto_close int host = -EBADF, mount = -EBADF, fd = -EBADF;
+
+	(void)snprintf(source, sizeof(source), "/dev/%s", name);
+	host = open(source, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (host < 0)
+		return err_errno(err, "open '%s'", source);
+	fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_errno(err, "make '%s'", name);
+	mount = mount_clone(host, "", false, err);
+	return mount < 0 ? mount : mount_attach(mount, dir_fd, name, err);
+}
+
+int mount_device_node(int dir_fd, const char *name, mode_t type, dev_t device,
+		      struct cop_error *err)
+{
+	struct stat st;
+
+	if (mknodat(dir_fd, name, type, device) == 0)
+		return fchmodat(dir_fd, name, type & 07777, 0) < 0
+			       ? err_errno(err, "set the mode of '%s'", name)
+			       : 0;
+	if (errno == EEXIST && fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    (st.st_mode & S_IFMT) == (type & S_IFMT) && st.st_rdev == device)
+		return 0;
+	if (errno == EPERM)
+		return bind_node(dir_fd, name, err);
+	return err_errno(err, "make the device '%s'", name);
+}
+
+struct below {
+	const char *path;
+	size_t length;
+	bool itself;
+	struct buf found; /* paths with their NULs, in the order they were mounted */
+	size_t n;
+};
+
+static int take_below(void *data, const char *path, const char *source)
+{
+	struct below *below = data;
+
+	(void)source;
+	if (strncmp(path, below->path, below->length) != 0 ||
+	    (path[below->length] != '/' && !(below->itself && !path[below->length])))
+		return 0;
+	below->n++;
+	return buf_append(&below->found, path, strlen(path) + 1);
+}
+
+int mount_detach_below(const char *path, bool itself, struct cop_error *err)
+{
+	struct below below = {.path = path, .length = strlen(path), .itself = itself};
+	auto_free const char **paths = NULL;
+	const char *at;
+	int r = mount_each(take_below, &below, err);
+
+	if (r == 0 && below.n > 0) {
+		paths = calloc(below.n, sizeof(*paths));
+		r = paths ? 0 : err_oom(err);
+	}
+	at = below.found.data;
+	for (size_t i = 0; i < below.n && r == 0; i++, at += strlen(at) + 1)
+		paths[i] = at;
+	for (size_t i = below.n; i > 0 && r == 0; i--)
+		if (umount2(paths[i - 1], UMOUNT_NOFOLLOW | MNT_DETACH) < 0 &&
+		    errno != EINVAL && errno != ENOENT)
+			r = err_errno(err, "unmount '%s'", paths[i - 1]);
+	buf_done(&below.found);
+	return r < 0 ? r : (int)below.n;
 }
 
 /* In the kernel, claiming the upper is the first thing that a mount with index=on does;

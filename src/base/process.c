@@ -226,6 +226,8 @@ static int watch(struct running *running, struct cop_error *err)
 			{.fd = running->out_fd, .events = POLLIN},
 			{.fd = running->error_fd, .events = POLLIN},
 			{.fd = may_cancel ? options->cancel_fd : -1, .events = POLLIN},
+			{.fd = options->serve_fd > 0 ? options->serve_fd : -1,
+			 .events = POLLIN},
 		};
 		int64_t now = now_ms();
 		int wait_ms = -1;
@@ -243,6 +245,12 @@ static int watch(struct running *running, struct cop_error *err)
 			(void)close(TAKE_FD(running->error_fd));
 		if (fds[3].revents)
 			stop(running, -EINTR, now_ms(), &deadline);
+		if (fds[4].revents) {
+			int r = options->serve(options->data, err);
+
+			if (r < 0)
+				return r;
+		}
 		/* A grandchild may keep the pipe open for ever: the child's end decides.
 		 */
 		if (fds[0].revents)

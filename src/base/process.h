@@ -29,6 +29,8 @@ struct process_fd {
  * @cancel_fd: when this becomes readable the child's group gets SIGTERM, and SIGKILL five
  *             seconds later, and -EINTR is returned; 0 or less: none
  * @timeout_ms: the same after so many milliseconds, and -ETIMEDOUT; 0: none
+ * @serve_fd:  whenever this is readable @serve is called, until the child has ended; what
+ *             it returns below 0 ends the child and is returned; 0 or less: none
  */
 struct process_options {
 	const char *const *argv;
@@ -41,6 +43,8 @@ struct process_options {
 	bool foreground;
 	int cancel_fd;
 	uint32_t timeout_ms;
+	int serve_fd;
+	int (*serve)(void *data, struct cop_error *err);
 };
 
 /*

@@ -11,20 +11,17 @@
 #include "view/mount.h"
 
 #include <fcntl.h>
-#include <linux/loop.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 
 #include "base/fs.h"
+#include "base/loop.h"
 #include "base/mount.h"
 #include "image/format.h"
 
 #define LOWER_NAME "lower"
-/* How often somebody else may take the loop device that we were told is free. */
-#define LOOP_TRIES 64
 
 static atomic_int first_image_way = MOUNT_IMAGE_FILE;
 static atomic_int first_overlay_way = MOUNT_OVERLAY_DETACHED;
@@ -71,55 +68,20 @@ static int mount_from_file(int image_fd, bool has_acl, struct cop_error *err)
 	return mount_erofs(source, has_acl, err);
 }
 
-static int configure_loop(int loop_fd, int image_fd)
-{
-	struct loop_config config = {
-		.fd = (uint32_t)image_fd,
-		.info.lo_flags =
-			LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR | LO_FLAGS_DIRECT_IO,
-	};
-
-	if (ioctl(loop_fd, LOOP_CONFIGURE, &config) == 0)
-		return 0;
-	if (errno != EINVAL)
-		return -errno;
-	/* The file system of the image cannot do direct I/O. */
-	config.info.lo_flags &= ~(uint32_t)LO_FLAGS_DIRECT_IO;
-	return ioctl(loop_fd, LOOP_CONFIGURE, &config) < 0 ? -errno : 0;
-}
-
-/* The device ends with the last fd or mount of it. */
-static int open_loop(int image_fd, char name[64], struct cop_error *err)
-{
-	auto_close int control_fd = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
-
-	if (control_fd < 0)
-		return err_errno(err, "open '/dev/loop-control'");
-	for (int i = 0; i < LOOP_TRIES; i++) {
-		auto_close int loop_fd = -EBADF;
-		int number = ioctl(control_fd, LOOP_CTL_GET_FREE), r;
-
-		if (number < 0)
-			return err_errno(err, "find a free loop device");
-		(void)snprintf(name, 64, "/dev/loop%d", number);
-		loop_fd = open(name, O_RDWR | O_CLOEXEC);
-		if (loop_fd < 0)
-			return err_errno(err, "open '%s'", name);
-		r = configure_loop(loop_fd, image_fd);
-		if (r == 0)
-			return TAKE_FD(loop_fd);
-		if (r != -EBUSY)
-			return err_code(err, r, "set up '%s'", name);
-	}
-	return err_set(err, -EBUSY, "find a free loop device: others take them all");
-}
-
 static int mount_from_loop(int image_fd, bool has_acl, struct cop_error *err)
 {
+	static const struct loop_options options = {.read_only = true,
+						    .may_be_direct = true};
+	auto_close int loop_fd = -EBADF;
+	unsigned int number;
 	char name[64];
-	auto_close int loop_fd = open_loop(image_fd, name, err);
 
-	return loop_fd < 0 ? loop_fd : mount_erofs(name, has_acl, err);
+	loop_fd = loop_open(image_fd, &options, &number, err);
+	if (loop_fd < 0)
+		return loop_fd;
+	/* The device ends with the last fd or mount of it. */
+	(void)snprintf(name, sizeof(name), "/dev/loop%u", number);
+	return mount_erofs(name, has_acl, err);
 }
 
 int mount_image(int image_fd, struct cop_error *err)
