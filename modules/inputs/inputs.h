@@ -6,5 +6,7 @@
 
 int input_files(struct service_call *call, const char *method, json_t *arguments,
 		json_t **ret_reply, struct cop_error *err);
+int input_noop(struct service_call *call, const char *method, json_t *arguments,
+	       json_t **ret_reply, struct cop_error *err);
 int input_tree(struct service_call *call, const char *method, json_t *arguments,
 	       json_t **ret_reply, struct cop_error *err);

@@ -18,11 +18,17 @@ struct service_call {
 	const struct service_module *module;
 	int socket;
 	int64_t told_ms;
+	void *state;
 };
 
 const char *service_name(const struct service_call *call)
 {
 	return call->module->name;
+}
+
+void **service_state(struct service_call *call)
+{
+	return &call->state;
 }
 
 int service_cancel_fd(const struct service_call *call)
@@ -134,6 +140,7 @@ int service_main(const struct service_module *modules, size_t n_modules, int arg
 		.socket = find_socket(argc, argv),
 	};
 	struct cop_error err = {};
+	int r;
 
 	if (!call.module || call.socket < 0) {
 		(void)fprintf(stderr,
@@ -142,14 +149,19 @@ int service_main(const struct service_module *modules, size_t n_modules, int arg
 		return 2;
 	}
 	/* The socket's end tells us to go; signals meant for the engine do not.  Should
-	 * the engine be killed in the middle of our work, so are we. */
+	 * the engine be killed in the middle of our work, so are we, unless there is
+	 * something to undo. */
 	(void)signal(SIGTERM, SIG_IGN);
 	(void)signal(SIGINT, SIG_IGN);
 	(void)signal(SIGPIPE, SIG_IGN);
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (serve(&call, &err) < 0) {
+	if (!call.module->stop)
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	r = serve(&call, &err);
+	if (r < 0)
 		(void)fprintf(stderr, "%s\n", err.message);
-		return 1;
+	if (call.module->stop && call.module->stop(&call, &err) < 0) {
+		(void)fprintf(stderr, "%s\n", err.message);
+		r = -EIO;
 	}
-	return 0;
+	return r < 0;
 }
