@@ -99,6 +99,9 @@ struct engine_monitor {
  *               types; NULL-terminated; NULL: auto
  * @cancel_fd: readable: stop at once, clean up, return -EINTR; 0 or less: none
  * @require_sandbox: fail where stages cannot be isolated fully instead of saying so
+ * @stage_timeout: how long a stage may run, in seconds; 0: as long as it likes
+ * @break_at: "*", or type or id of a stage: a shell is run in its place before it; when
+ *            the shell fails, so does the build (-ECANCELED).  NULL: nowhere
  * @retry_command: what a person types to run the same again, for the note that follows a
  *                 failed stage; NULL: the note is left out
  */
@@ -108,6 +111,8 @@ struct engine_options {
 	const char *const *checkpoints;
 	int cancel_fd;
 	bool require_sandbox;
+	unsigned int stage_timeout;
+	const char *break_at;
 	const char *retry_command;
 	struct engine_monitor monitor;
 };

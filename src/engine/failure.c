@@ -37,6 +37,11 @@ static const char *describe_death(const struct run *run,
 	const char *reason = "";
 	char how[96];
 
+	if (outcome->timed_out) {
+		(void)snprintf(text, size, "ended after its time of %u s",
+			       run->options->stage_timeout);
+		return text;
+	}
 	if (stage_is_out_of_space(run, outcome))
 		reason = ", the disk is full";
 	else if (outcome->out_of_memory)

@@ -317,6 +317,11 @@ int modules_find_runner(struct modules *modules, const char *name,
 	return r < 0 ? r : modules_get(modules, MODULE_RUNNER, found, ret_runner, err);
 }
 
+bool module_is_ours(const struct module *module)
+{
+	return strncmp(module->key, "revision ", strlen("revision ")) == 0;
+}
+
 const json_t *module_capabilities(const struct module *module)
 {
 	return json_object_get(module->meta, "capabilities");

@@ -73,5 +73,9 @@ int modules_find_runner(struct modules *modules, const char *name,
 int module_schema(const struct module *module, unsigned int version, json_t **ret_schema,
 		  struct cop_error *err);
 
+/* module_is_ours() - it is a program of its own and needs neither a runner nor a library
+ * of osbuild's */
+bool module_is_ours(const struct module *module);
+
 /* module_capabilities() - names that it needs beside the usual; an array or NULL */
 const json_t *module_capabilities(const struct module *module);

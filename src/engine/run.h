@@ -79,6 +79,7 @@ int run_fetch(struct run *run, struct cop_error *err);
  * @exception: what it said of its failure itself, or NULL
  * @metadata: what it wrote to its meta file, or NULL
  * @out_of_memory: the kernel killed for want of memory meanwhile
+ * @timed_out: it was ended after options.stage_timeout
  */
 struct stage_outcome {
 	int status;
@@ -86,7 +87,7 @@ struct stage_outcome {
 	char *exception;
 	json_t *metadata;
 	double seconds;
-	bool out_of_memory;
+	bool out_of_memory, timed_out;
 };
 
 void stage_outcome_done(struct stage_outcome *outcome);

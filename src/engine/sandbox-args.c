@@ -205,6 +205,13 @@ static void keep_last(void *data, const char *bytes, size_t size)
 	last->text[last->size] = '\0';
 }
 
+static int serve(void *data, struct cop_error *err)
+{
+	const struct process_options *options = ((struct last_words *)data)->options;
+
+	return options->serve(options->data, err);
+}
+
 /* bubblewrap says the same whether a program or what it needs to run is missing. */
 static int never_ran(const char *line, struct cop_error *err)
 {
@@ -285,6 +292,7 @@ int sandbox_wait(const struct words *words, struct process_options *options,
 	inner.fds = fds;
 	inner.n_fds = options->n_fds + 2;
 	inner.on_output = keep_last;
+	inner.serve = serve;
 	inner.data = &last;
 	r = run_with_umask(&inner, &status, err);
 	if (r == -ENOENT)

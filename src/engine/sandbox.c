@@ -2,6 +2,7 @@
 #include "engine/sandbox.h"
 
 #include <fcntl.h>
+#include <glob.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -43,16 +44,46 @@ static void add_bind(struct words *words, const char *how, const char *prefix,
 	words_add(words, target, NULL);
 }
 
+/* Modules of ours run as they are; others behind a runner, where there is one. */
+static bool needs_runner(const struct sandbox *sandbox)
+{
+	return sandbox->runner && !module_is_ours(sandbox->module);
+}
+
+/* A runner that is not ours makes everything in /etc itself, and trips over what is there
+ * already. */
+static bool has_foreign_runner(const struct sandbox *sandbox)
+{
+	return needs_runner(sandbox) && !module_is_ours(sandbox->runner);
+}
+
+static void add_etc(struct words *words, const struct sandbox *sandbox)
+{
+	static const char *const always[] = {"/etc/mke2fs.conf", "/etc/containers",
+					     "/etc/selinux", "/ostree"};
+	static const char *const ours[] = {"/etc/alternatives", "/etc/ld.so.cache",
+					   "/etc/ld.so.conf", "/etc/ld.so.conf.d"};
+	const char *prefix = root_prefix(sandbox);
+
+	words_add(words, "--dir", "/etc", NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(always); i++)
+		add_bind(words, "--ro-bind-try", prefix, always[i], always[i]);
+	if (has_foreign_runner(sandbox))
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
+		add_bind(words, "--ro-bind-try", prefix, ours[i], ours[i]);
+	words_add(words, "--file", NULL);
+	words_printf(words, "%d", PASSWD_FD);
+	words_add(words, "/etc/passwd", "--file", NULL);
+	words_printf(words, "%d", GROUP_FD);
+	words_add(words, "/etc/group", NULL);
+}
+
 /* The tools: read-only, from the build tree or the host. */
 static void add_root(struct words *words, const struct sandbox *sandbox)
 {
 	static const char *const merged[] = {"lib",    "lib32", "lib64",
 					     "libx32", "bin",	"sbin"};
-	static const char *const etc[] = {
-		"/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf",
-		"/etc/ld.so.conf.d", "/etc/mke2fs.conf", "/etc/containers",
-		"/etc/selinux",	     "/ostree",
-	};
 	const char *prefix = root_prefix(sandbox);
 
 	if (*prefix && is_directory(prefix, "boot"))
@@ -64,35 +95,102 @@ static void add_root(struct words *words, const struct sandbox *sandbox)
 		words_printf(words, "usr/%s", merged[i]);
 		words_printf(words, "/%s", merged[i]);
 	}
-	words_add(words, "--dir", "/etc", NULL);
-	for (size_t i = 0; i < ARRAY_SIZE(etc); i++)
-		add_bind(words, "--ro-bind-try", prefix, etc[i], etc[i]);
-	words_add(words, "--file", NULL);
-	words_printf(words, "%d", PASSWD_FD);
-	words_add(words, "/etc/passwd", "--file", NULL);
-	words_printf(words, "%d", GROUP_FD);
-	words_add(words, "/etc/group", NULL);
+	add_etc(words, sandbox);
 }
 
-/* bubblewrap's own /dev: null zero full random urandom tty, fd, stdin, stdout, stderr,
- * pts, ptmx, shm. */
+/* Where we could not make /dev ourselves bubblewrap's own must do: null zero full random
+ * urandom tty, fd, stdin, stdout, stderr, pts, ptmx, shm. */
 static void add_system(struct words *words, const struct sandbox *sandbox)
 {
-	words_add(words, "--dev", "/dev", "--tmpfs", "/dev/shm", "--tmpfs", "/run",
-		  "--tmpfs", "/tmp", NULL);
+	if (sandbox->has_dev)
+		add_bind(words, "--dev-bind", sandbox->work, "/dev", "/dev");
+	else
+		words_add(words, "--dev", "/dev", NULL);
+	words_add(words, "--tmpfs", "/dev/shm", "--tmpfs", "/run", "--tmpfs", "/tmp",
+		  NULL);
 	add_bind(words, "--bind", sandbox->work, "/var", "/var");
 	words_add(words, "--proc", "/proc", "--ro-bind", "/sys", "/sys", "--ro-bind-try",
 		  "/sys/fs/selinux", "/sys/fs/selinux", NULL);
 	add_bind(words, "--ro-bind", sandbox->work, "/cmdline", "/proc/cmdline");
 }
 
+enum package { PACKAGE_MISSING, PACKAGE_EMPTY, PACKAGE_THERE };
+
+/* Python modules want LIBDIR/osbuild; an empty one stands for the installed package. */
+static enum package find_package(const char *libdir)
+{
+	auto_close int top = open(libdir, O_PATH | O_DIRECTORY | O_CLOEXEC), dir = -EBADF;
+	enum package found = PACKAGE_MISSING;
+	char **names = NULL;
+	size_t n_names = 0;
+
+	if (top >= 0)
+		dir = openat(top, "osbuild", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir >= 0 && fs_list(dir, &names, &n_names, NULL) == 0)
+		found = n_names ? PACKAGE_THERE : PACKAGE_EMPTY;
+	fs_list_free(names);
+	return found;
+}
+
+static void add_installed_package(struct words *words)
+{
+	static const char *const places[] = {
+		"/usr/lib/python3/dist-packages/osbuild",
+		"/usr/lib/python3*/site-packages/osbuild",
+		"/usr/local/lib/python3*/*-packages/osbuild",
+	};
+	glob_t found = {};
+
+	for (size_t i = 0; i < ARRAY_SIZE(places) && found.gl_pathc == 0; i++)
+		(void)glob(places[i], GLOB_ONLYDIR, NULL, &found);
+	if (found.gl_pathc > 0)
+		words_add(words, "--ro-bind", found.gl_pathv[0],
+			  "/run/osbuild/lib/osbuild", NULL);
+	globfree(&found);
+}
+
+/* What lies below @top on the host is at @inside in the sandbox: if the store does, cover
+ * it. */
+static void hide_store(struct words *words, const char *store, const char *top,
+		       const char *inside)
+{
+	size_t length = strlen(top);
+
+	if (strncmp(store, top, length) != 0 || store[length] != '/')
+		return;
+	words_add(words, "--tmpfs", NULL);
+	words_printf(words, "%s%s", inside, store + length);
+}
+
+/* The library is that of the module; one of ours has none, and its runner's is taken. */
+static void add_library(struct words *words, const struct sandbox *sandbox)
+{
+	auto_free char *store = realpath(sandbox->store, NULL);
+	const char *libdir = sandbox->module->libdir;
+	enum package package = find_package(libdir);
+
+	if (package == PACKAGE_MISSING && needs_runner(sandbox) &&
+	    find_package(sandbox->runner->libdir) != PACKAGE_MISSING) {
+		libdir = sandbox->runner->libdir;
+		package = find_package(libdir);
+	}
+	words_add(words, "--ro-bind", libdir, "/run/osbuild/lib", NULL);
+	if (package == PACKAGE_EMPTY)
+		add_installed_package(words);
+	if (!store)
+		return;
+	hide_store(words, store, libdir, "/run/osbuild/lib");
+	if (strcmp(sandbox->root, "/") == 0)
+		hide_store(words, store, "/usr", "/usr");
+}
+
 static void add_interface(struct words *words, const struct sandbox *sandbox)
 {
-	words_add(words, "--ro-bind", sandbox->libdir, "/run/osbuild/lib", "--bind",
-		  sandbox->tree, "/run/osbuild/tree", NULL);
+	add_library(words, sandbox);
+	words_add(words, "--bind", sandbox->tree, "/run/osbuild/tree", NULL);
 	add_bind(words, "--bind", sandbox->work, "/meta", "/run/osbuild/meta");
-	words_add(words, "--ro-bind", sandbox->module, NULL);
-	words_printf(words, "/run/osbuild/bin/%s", sandbox->name);
+	words_add(words, "--ro-bind", sandbox->module->path, NULL);
+	words_printf(words, "/run/osbuild/bin/%s", sandbox->module->name);
 	add_bind(words, "--bind", sandbox->work, "/mounts", "/run/osbuild/mounts");
 	add_bind(words, "--ro-bind", sandbox->work, "/inputs", "/run/osbuild/inputs");
 	for (size_t i = 0; i < sandbox->n_binds; i++)
@@ -102,9 +200,22 @@ static void add_interface(struct words *words, const struct sandbox *sandbox)
 		 "/run/osbuild/api/arguments");
 	add_bind(words, "--bind", sandbox->work, "/api/osbuild",
 		 "/run/osbuild/api/osbuild");
+	if (sandbox->has_dev)
+		add_bind(words, "--bind", sandbox->work, "/api/remoteloop",
+			 "/run/osbuild/api/remoteloop");
+	if (needs_runner(sandbox)) {
+		words_add(words, "--ro-bind", sandbox->runner->path, NULL);
+		words_printf(words, "/run/osbuild/runner/%s", sandbox->runner->name);
+	}
 	words_add(words, "--chdir", "/", "--json-status-fd", "10", "--seccomp", "11",
 		  "--", NULL);
-	words_printf(words, "/run/osbuild/bin/%s", sandbox->name);
+}
+
+static void add_program(struct words *words, const struct sandbox *sandbox)
+{
+	if (needs_runner(sandbox))
+		words_printf(words, "/run/osbuild/runner/%s", sandbox->runner->name);
+	words_printf(words, "/run/osbuild/bin/%s", sandbox->module->name);
 }
 
 /* The environment is osbuild's, to the letter. */
@@ -133,33 +244,64 @@ static int text_fd(const char *text, struct cop_error *err)
 	return TAKE_FD(fd);
 }
 
+static int run(const struct sandbox *sandbox, bool is_shell,
+	       struct process_options *options, int *ret_status, struct cop_error *err)
+{
+	auto_words words = {}, environment = {};
+	auto_free const char **env = NULL;
+	int r;
+
+	words_add(&words, "bwrap", is_shell ? NULL : "--new-session", NULL);
+	sandbox_add_privileges(&words, module_capabilities(sandbox->module), false);
+	add_root(&words, sandbox);
+	add_system(&words, sandbox);
+	add_interface(&words, sandbox);
+	if (is_shell)
+		words_add(&words, "/bin/bash", NULL);
+	else
+		add_program(&words, sandbox);
+	add_environment(&environment, sandbox);
+	r = words_list(&environment, &env, err);
+	if (r < 0)
+		return r;
+	options->env = env;
+	return sandbox_wait(&words, options, ret_status, err);
+}
+
 int sandbox_run(const struct sandbox *sandbox, int *ret_status, struct cop_error *err)
 {
 	auto_close int passwd = text_fd(passwd_text, err),
 		       group = text_fd(group_text, err);
 	const struct process_fd fds[] = {{passwd, PASSWD_FD}, {group, GROUP_FD}};
-	auto_words words = {}, environment = {};
-	auto_free const char **env = NULL;
 	struct process_options options = {
 		.fds = fds,
 		.n_fds = ARRAY_SIZE(fds),
 		.on_output = sandbox->on_output,
 		.data = sandbox->data,
 		.cancel_fd = sandbox->cancel_fd,
+		.timeout_ms = sandbox->timeout_ms,
+		.serve_fd = sandbox->serve_fd,
+		.serve = sandbox->serve,
 	};
-	int r;
 
 	if (passwd < 0 || group < 0)
 		return passwd < 0 ? passwd : group;
-	words_add(&words, "bwrap", "--new-session", NULL);
-	sandbox_add_privileges(&words, sandbox->capabilities, false);
-	add_root(&words, sandbox);
-	add_system(&words, sandbox);
-	add_interface(&words, sandbox);
-	add_environment(&environment, sandbox);
-	r = words_list(&environment, &env, err);
-	if (r < 0)
-		return r;
-	options.env = env;
-	return sandbox_wait(&words, &options, ret_status, err);
+	return run(sandbox, false, &options, ret_status, err);
+}
+
+int sandbox_shell(const struct sandbox *sandbox, int *ret_status, struct cop_error *err)
+{
+	auto_close int passwd = text_fd(passwd_text, err),
+		       group = text_fd(group_text, err);
+	const struct process_fd fds[] = {
+		{0, 0}, {1, 1}, {2, 2}, {passwd, PASSWD_FD}, {group, GROUP_FD}};
+	struct process_options options = {
+		.fds = fds,
+		.n_fds = ARRAY_SIZE(fds),
+		.foreground = true,
+	};
+
+	if (passwd < 0 || group < 0)
+		return passwd < 0 ? passwd : group;
+	return run(sandbox, true, &options, ret_status, err);
 }

@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/words.h"
+#include "engine/module.h"
 
 #include <jansson.h>
 
@@ -23,24 +24,31 @@ struct sandbox_bind {
 
 /*
  * struct sandbox - one stage's surroundings; paths are absolute and borrowed
- * @root:         "/" for the host, else the tree of the build pipeline
- * @tree:         what the stage works on
- * @module:       its executable, @name its name, @libdir where it is from
- * @work:         a directory of ours with var/, inputs/, api/ (sockets and the
- *                arguments), meta and cmdline
- * @binds:        further trees, below /run/osbuild
- * @capabilities: names beside the usual; an array or NULL
- * @epoch:        SOURCE_DATE_EPOCH; NULL: unset
+ * @root:    "/" for the host, else the tree of the build pipeline
+ * @tree:    what the stage works on
+ * @module:  what is run
+ * @runner:  prepares the sandbox for a module that is not ours; NULL: nobody does
+ * @work:    a directory of ours with var/, inputs/, mounts/, api/ (sockets and the
+ *           arguments), meta and cmdline
+ * @store:   must not be seen, wherever it lies
+ * @has_dev: @work has dev/, to be used as /dev, and the socket api/remoteloop
+ * @binds:   further trees, below /run/osbuild
+ * @epoch:   SOURCE_DATE_EPOCH; NULL: unset
+ * @serve_fd: when it is readable while the module runs, @serve is called with @data
  */
 struct sandbox {
-	const char *root, *tree, *module, *name, *libdir, *work;
+	const char *root, *tree, *work, *store;
+	const struct module *module, *runner;
+	bool has_dev;
 	const struct sandbox_bind *binds;
 	size_t n_binds;
-	const json_t *capabilities;
 	const int64_t *epoch;
 	void (*on_output)(void *data, const char *bytes, size_t size);
 	void *data;
 	int cancel_fd;
+	uint32_t timeout_ms;
+	int serve_fd;
+	int (*serve)(void *data, struct cop_error *err);
 };
 
 /*
@@ -48,10 +56,14 @@ struct sandbox {
  * @ret_status: of the module, as of wait(2), where a signal shows as such
  *
  * Changes the umask of the process to 022 while it starts the module.  Return: 0; -EINTR;
- * -ENOENT (no bubblewrap); -EPERM with bubblewrap's words when it cannot set up the
- * sandbox here; -ENOEXEC (the module cannot be started in there); another negative errno.
+ * -ETIMEDOUT; -ENOENT (no bubblewrap); -EPERM with bubblewrap's words when it cannot set
+ * up the sandbox here; -ENOEXEC (the module cannot be started in there); another negative
+ * errno.
  */
 int sandbox_run(const struct sandbox *sandbox, int *ret_status, struct cop_error *err);
+
+/* sandbox_shell() - the same with a shell in the terminal in place of the module */
+int sandbox_shell(const struct sandbox *sandbox, int *ret_status, struct cop_error *err);
 
 /* sandbox_describe() - what is weaker than it should be here, one line, or NULL; static
  */

@@ -17,8 +17,7 @@
 #define REQUESTS_MAX 1000
 
 struct server {
-	int (*handle)(void *data, const json_t *request, json_t **ret_reply,
-		      struct cop_error *err);
+	server_handler handle;
 	void *data;
 	int epoll_fd, listen_fd, dir_fd;
 	char *name;
@@ -62,10 +61,8 @@ static void choose_path(struct server *server, const char *dir, const char *name
 			       (int)getpid(), server->dir_fd, name);
 }
 
-int server_new(const char *dir, const char *name,
-	       int (*handle)(void *data, const json_t *request, json_t **ret_reply,
-			     struct cop_error *err),
-	       void *data, struct server **ret_server, struct cop_error *err)
+int server_new(const char *dir, const char *name, server_handler handle, void *data,
+	       struct server **ret_server, struct cop_error *err)
 {
 	auto_ptr(server) server = calloc(1, sizeof(*server));
 	int r;
@@ -139,8 +136,9 @@ static void hang_up(struct server *server, int fd)
 static int serve(struct server *server, int fd, struct cop_error *err)
 {
 	auto_json *request = NULL, *reply = NULL;
+	auto_comm_fds fds = {};
 	struct cop_error reason = {};
-	int r = comm_receive(fd, &request, NULL, &reason);
+	int r = comm_receive(fd, &request, &fds, &reason);
 
 	if (r == -EAGAIN)
 		return 0;
@@ -148,10 +146,10 @@ static int serve(struct server *server, int fd, struct cop_error *err)
 		hang_up(server, fd);
 		return r == -ENOMEM ? err_oom(err) : 0;
 	}
-	r = server->handle(server->data, request, &reply, &reason);
+	r = server->handle(server->data, request, &fds, &reply, &reason);
 	if (r == -ENOMEM)
 		return err_oom(err);
-	if (r < 0)
+	if (r < 0 && !reply)
 		reply = json_pack("{s:s}", "error", reason.message);
 	if (reply && comm_send(fd, reply, NULL, 0, &reason) < 0)
 		hang_up(server, fd);

@@ -7,19 +7,21 @@
 
 #include <jansson.h>
 
-#include "base/error.h"
+#include "json/comm.h"
 
 struct server;
 
 /*
  * server_new() - listen on @name in the directory @dir
  * @handle: answers one request with a new reference, or with none (*ret_reply stays
- *          NULL); what fails is told to the peer as {"error": message}
+ *          NULL); what fails is told to the peer as {"error": message}, unless *ret_reply
+ *          is set.  @fds came with it; those that it takes it replaces by -EBADF.
  */
-int server_new(const char *dir, const char *name,
-	       int (*handle)(void *data, const json_t *request, json_t **ret_reply,
-			     struct cop_error *err),
-	       void *data, struct server **ret_server, struct cop_error *err);
+typedef int (*server_handler)(void *data, const json_t *request, struct comm_fds *fds,
+			      json_t **ret_reply, struct cop_error *err);
+
+int server_new(const char *dir, const char *name, server_handler handle, void *data,
+	       struct server **ret_server, struct cop_error *err);
 
 /* server_free() - closes every connection and unlinks the socket; NULL is fine */
 struct server *server_free(struct server *server);

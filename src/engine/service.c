@@ -206,19 +206,55 @@ static void await_end(struct service *service, int64_t deadline)
 	}
 }
 
-struct service *service_stop(struct service *service, bool hurry)
+static void take_last_words(struct service *service)
 {
+	struct pollfd fd = {.fd = service->output, .events = POLLIN};
+
+	while (poll(&fd, 1, 0) > 0 && take_output(service))
+		;
+	tell_line(service);
+}
+
+/* How it ended; -ETIMEDOUT when it had to be killed. */
+static int await_status(struct service *service, unsigned int grace_ms)
+{
+	siginfo_t info = {};
+	int status = 0;
+	bool ended;
+
+	if (service->pid_fd >= 0)
+		await_end(service, now_ms() + grace_ms);
+	ended = waitid(P_PID, (id_t)service->pid, &info, WEXITED | WNOHANG | WNOWAIT) ==
+			0 &&
+		info.si_pid == service->pid;
+	/* Also what it may have left behind in its group, which bears its pid until we
+	 * have waited for it. */
+	(void)kill(-service->pid, SIGKILL);
+	while (waitpid(service->pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (!ended)
+		return -ETIMEDOUT;
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EREMOTEIO;
+}
+
+int service_end(struct service *service, unsigned int grace_ms, struct cop_error *err)
+{
+	int r = 0;
+
 	if (!service)
-		return NULL;
+		return 0;
 	closep(&service->socket);
-	if (service->pid > 0) {
-		if (service->pid_fd >= 0)
-			await_end(service,
-				  now_ms() + (hurry ? HURRY_GRACE_MS : GRACE_MS));
-		/* Also what it may have left behind in its group. */
-		(void)kill(-service->pid, SIGKILL);
-		while (waitpid(service->pid, NULL, 0) < 0 && errno == EINTR)
-			;
+	service->socket = -EBADF;
+	if (service->pid > 0)
+		r = await_status(service, grace_ms);
+	if (r == -EREMOTEIO) {
+		take_last_words(service);
+		(void)err_set(err, r, "%s: %s", service->id,
+			      *service->last_line ? service->last_line
+						  : "failed when it was stopped");
+	} else if (r < 0) {
+		(void)err_set(err, r, "%s: did not stop within %u s", service->id,
+			      grace_ms / 1000);
 	}
 	closep(&service->pid_fd);
 	closep(&service->output);
@@ -226,6 +262,12 @@ struct service *service_stop(struct service *service, bool hurry)
 	json_decref(service->reply);
 	free(service->id);
 	free(service);
+	return r;
+}
+
+struct service *service_stop(struct service *service, bool hurry)
+{
+	(void)service_end(service, hurry ? HURRY_GRACE_MS : GRACE_MS, NULL);
 	return NULL;
 }
 
@@ -299,9 +341,7 @@ static void receive(struct service *service)
 	}
 	/* Its last words are why. */
 	await_end(service, now_ms() + HURRY_GRACE_MS);
-	while (service->output >= 0 && take_output(service) && service->line.size)
-		;
-	tell_line(service);
+	take_last_words(service);
 	give_up(service, -EPIPE,
 		*service->last_line ? service->last_line : "ended without an answer");
 }

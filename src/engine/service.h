@@ -33,8 +33,13 @@ int service_start(const char *path, const char *id, const char *libdir,
 		  const struct service_listener *listener, struct service **ret_service,
 		  struct cop_error *err);
 
-/* service_stop() - close its socket and wait: for ten seconds, with @hurry for one, then
- * it is killed.  NULL is fine.  Return: NULL. */
+/* service_end() - close its socket and wait until it has cleaned up: for @grace_ms, then
+ * it is killed (-ETIMEDOUT).  It is freed in any case; NULL is fine.  Return: 0;
+ * -EREMOTEIO with its last line when it failed at the end. */
+int service_end(struct service *service, unsigned int grace_ms, struct cop_error *err);
+
+/* service_stop() - the same, where nobody cares: for ten seconds, with @hurry for one.
+ * Return: NULL. */
 struct service *service_stop(struct service *service, bool hurry);
 
 static inline void service_stopp(struct service **service)

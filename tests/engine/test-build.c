@@ -503,24 +503,6 @@ static void an_exception_of_the_module_is_the_message(void **state)
 	assert_non_null(strstr(err.message, "nope"));
 }
 
-static void a_stage_that_needs_a_device_is_refused_by_name(void **state)
-{
-	struct fixture *fixture = *state;
-	struct cop_error err = {};
-
-	assert_fails(fixture_build(fixture,
-				   "{'version': '2', 'pipelines': [{'name': 'a', "
-				   "'source-epoch': 1, 'stages': [{'type': "
-				   "'org.osbuild.noop', 'devices': {'d': {'type': "
-				   "'org.osbuild.loopback'}}}]}]}",
-				   &err),
-		     -EOPNOTSUPP, &err);
-	assert_string_equal(
-		err.message,
-		"stage 1 of pipeline 'a', org.osbuild.noop: device 'd': there "
-		"is no module 'org.osbuild.loopback' to open it");
-}
-
 static void an_unknown_stage_names_where_it_was_looked_for(void **state)
 {
 	struct fixture *fixture = *state;
@@ -719,7 +701,6 @@ int main(void)
 		WITH_STORE(a_death_by_signal_is_named),
 		WITH_STORE(a_full_disk_is_named),
 		WITH_STORE(an_exception_of_the_module_is_the_message),
-		WITH_STORE(a_stage_that_needs_a_device_is_refused_by_name),
 		WITH_STORE(an_unknown_stage_names_where_it_was_looked_for),
 		WITH_STORE(options_that_do_not_fit_are_refused_with_their_place),
 		WITH_STORE(an_export_replaces_its_earlier_self),
