@@ -2,6 +2,8 @@
 #include "fixture.h"
 
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "base/fs.h"
@@ -66,12 +68,24 @@ static void hear_output(void *data, const char *bytes, size_t size)
 	(void)buf_append(&((struct fixture *)data)->printed, bytes, size);
 }
 
+/* As the program does: otherwise every process of the machine that makes a mount
+ * namespace meanwhile keeps our views busy for as long as it lives. */
+static void have_mounts_of_our_own(void)
+{
+	static bool done;
+
+	if (!done && unshare(CLONE_NEWNS) == 0)
+		(void)mount(NULL, "/", NULL, MS_SLAVE | MS_REC, NULL);
+	done = true;
+}
+
 int fixture_setup(void **state)
 {
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
 	struct cop_error err = {};
 
 	assert_non_null(fixture);
+	have_mounts_of_our_own();
 	(void)snprintf(fixture->path, sizeof(fixture->path), "/tmp/coppice-test-XXXXXX");
 	assert_non_null(mkdtemp(fixture->path));
 	(void)snprintf(fixture->libdir, sizeof(fixture->libdir), "%s/lib:dir",
