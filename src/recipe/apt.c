@@ -35,9 +35,7 @@ struct apt *apt_free(struct apt *apt)
 {
 	if (!apt)
 		return NULL;
-	if (apt->root)
-		(void)fs_remove_all(AT_FDCWD, apt->root, true, NULL);
-	closep(&apt->root_fd);
+	apt_root_close(apt);
 	arena_free(apt->arena);
 	free(apt->env);
 	free(apt->root);
@@ -139,42 +137,7 @@ int apt_write(const struct apt *apt, const char *path, const struct buf *text,
 			     text->size, 0644, err);
 }
 
-/* --- the private root --- */
-
-static int make_root(struct apt *apt, struct cop_error *err)
-{
-	static const char *const directories[] = {"etc/apt/apt.conf.d",
-						  "etc/apt/preferences.d",
-						  "etc/apt/sources.list.d",
-						  "etc/apt/trusted.gpg.d",
-						  "var/lib/apt/lists/partial",
-						  "var/cache/apt/archives/partial",
-						  "var/lib/dpkg",
-						  "var/log/apt"};
-	const char *tmp = getenv("TMPDIR");
-	auto_buf path = {}, empty = {};
-
-	(void)buf_printf(&path, "%s/coppice-lock-XXXXXX",
-			 tmp && *tmp == '/' ? tmp : "/tmp");
-	if (path.failed)
-		return err_oom(err);
-	if (!mkdtemp(path.data))
-		return err_errno(err, "make a temporary directory '%s'", path.data);
-	apt->root = buf_take(&path);
-	/* The path goes into apt's configuration between quotes. */
-	if (strpbrk(apt->root, "\"\\;\n"))
-		return err_set(err, -EINVAL, "TMPDIR '%s' has a quote in it", apt->root);
-	apt->root_fd = open(apt->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (apt->root_fd < 0)
-		return err_errno(err, "open '%s'", apt->root);
-	for (size_t i = 0; i < ARRAY_SIZE(directories); i++) {
-		int r = fs_make_dirs(apt->root_fd, directories[i], 0755, err);
-
-		if (r < 0)
-			return r;
-	}
-	return apt_write(apt, APT_STATUS, &empty, err);
-}
+/* --- configuration --- */
 
 static int write_conf(struct apt *apt, struct cop_error *err)
 {
@@ -184,14 +147,16 @@ static int write_conf(struct apt *apt, struct cop_error *err)
 
 	if (r < 0)
 		return r;
-	(void)buf_printf(&conf,
-			 "Dir \"%s\";\nDir::State \"%s/var/lib/apt\";\n"
-			 "Dir::State::status \"%s/" APT_STATUS "\";\n"
-			 "Dir::Cache \"%s/var/cache/apt\";\nDir::Etc \"%s/etc/apt\";\n"
-			 "Dir::Log \"%s/var/log/apt\";\n"
-			 "Dir::Etc::trusted \"/dev/null\";\n"
-			 "Dir::Etc::trustedparts \"%s/etc/apt/trusted.gpg.d\";\n",
-			 root, root, root, root, root, root, root);
+	(void)buf_printf(
+		&conf,
+		"Dir \"%s\";\nDir::State \"%s/var/lib/apt\";\n"
+		"Dir::State::status \"%s/" APT_STATUS "\";\n"
+		"Dir::Cache \"%s/var/cache/apt\";\n"
+		"Dir::Cache::pkgcache \"\";\nDir::Cache::srcpkgcache \"\";\nDir::Etc \"%s/etc/apt\";\n"
+		"Dir::Log \"%s/var/log/apt\";\n"
+		"Dir::Etc::trusted \"/dev/null\";\n"
+		"Dir::Etc::trustedparts \"%s/etc/apt/trusted.gpg.d\";\n",
+		root, root, root, root, root, root, root);
 	(void)buf_printf(&conf,
 			 "APT::Architecture \"%s\";\nAPT::Architectures { \"%s\"; };\n",
 			 architecture, architecture);
@@ -315,7 +280,7 @@ int apt_new(const struct recipe *recipe, const struct lock_options *options,
 	if (r >= 0)
 		r = name_repositories(apt, err);
 	if (r >= 0)
-		r = make_root(apt, err);
+		r = apt_root_open(apt, err);
 	if (r >= 0)
 		r = write_conf(apt, err);
 	if (r >= 0)
@@ -327,6 +292,10 @@ int apt_new(const struct recipe *recipe, const struct lock_options *options,
 }
 
 /* --- lists --- */
+
+/* Nobody asks it anything while it has all lists. */
+static const char *const update_argv[] = {
+	"apt-get", "-q", "-opkgCacheFile::Generate=false", "update", NULL};
 
 static int write_sources(const struct apt *apt, const char *path, const char *uri,
 			 size_t first, size_t end, struct cop_error *err)
@@ -348,7 +317,6 @@ static int write_sources(const struct apt *apt, const char *path, const char *ur
 static int update_from(struct apt *apt, const char *path, const char **uris, size_t first,
 		       size_t end, struct cop_error *err)
 {
-	static const char *const argv[] = {"apt-get", "-q", "update", NULL};
 	auto_buf words = {};
 
 	for (size_t i = 0; uris[i]; i++) {
@@ -356,7 +324,7 @@ static int update_from(struct apt *apt, const char *path, const char **uris, siz
 		int r = write_sources(apt, path, uris[i], first, end, err);
 
 		if (r >= 0)
-			r = apt_run(apt, argv, &output, err);
+			r = apt_run(apt, update_argv, &output, err);
 		if (r < 0)
 			return r;
 		for (size_t j = first; r == 0 && j < end; j++)
@@ -466,7 +434,6 @@ static int read_releases(struct apt *apt, struct cop_error *err)
 /* Everything from the first mirrors: what works nearly always, and quickest. */
 static int update_at_once(struct apt *apt, struct buf *words, struct cop_error *err)
 {
-	static const char *const argv[] = {"apt-get", "-q", "update", NULL};
 	auto_buf output = {};
 	int r = write_sources(apt, MAIN_SOURCES, apt->mirrors[0], 0, 2, err);
 
@@ -474,7 +441,7 @@ static int update_at_once(struct apt *apt, struct buf *words, struct cop_error *
 		r = write_sources(apt, SAFE_SOURCES, apt->security_mirrors[0], 2,
 				  APT_REPOSITORIES, err);
 	if (r >= 0)
-		r = apt_run(apt, argv, &output, err);
+		r = apt_run(apt, update_argv, &output, err);
 	if (r > 0)
 		apt_words(buf_text(&output), words);
 	for (size_t i = 0; r == 0 && i < APT_REPOSITORIES; i++) {
@@ -570,7 +537,7 @@ int apt_simulate(const struct apt *apt, const char *const *words, struct apt_pla
 
 	while (words[n_words])
 		n_words++;
-	argv = calloc(n_words + 8, sizeof(*argv));
+	argv = calloc(n_words + 9, sizeof(*argv));
 	if (!argv)
 		return err_oom(err);
 	for (size_t i = 0; i < ARRAY_SIZE(start); i++)
@@ -581,6 +548,8 @@ int apt_simulate(const struct apt *apt, const char *const *words, struct apt_pla
 	}
 	if (apt->only_extra)
 		argv[n++] = "-oDir::Etc::sourceparts=/dev/null";
+	if (apt->few)
+		argv[n++] = "-oDir::State::Lists=few/";
 	argv[n++] = "install";
 	for (size_t i = 0; i < n_words; i++)
 		argv[n++] = words[i];

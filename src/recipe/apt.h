@@ -31,10 +31,12 @@ struct apt_repository {
 /*
  * struct apt
  * @root:    the private root, an absolute path
+ * @kept:    the root stays for the next time
  * @keyring: an absolute path
  * @mirrors, @security_mirrors: addresses to be tried in turn, each with a '/' at the end
  * @extra:   a Packages file beside the repositories, or NULL
  * @only_extra: nothing but @extra is there to choose from
+ * @few:     there are lists of what can play a part, for simulations
  */
 struct apt {
 	const struct recipe *recipe;
@@ -42,6 +44,7 @@ struct apt {
 	struct arena *arena;
 	char *root;
 	int root_fd;
+	bool kept;
 	char **env;
 	const char *keyring;
 	const char **mirrors;
@@ -49,6 +52,7 @@ struct apt {
 	const char *snapshot;
 	const char *extra;
 	bool only_extra;
+	bool few;
 	struct apt_repository repositories[APT_REPOSITORIES];
 };
 
@@ -78,6 +82,19 @@ DEFINE_AUTO_PTR(apt)
 /* apt_update() - fetch and verify the lists from the first mirrors that answer, and fill
  * apt->repositories */
 int apt_update(struct apt *apt, struct cop_error *err);
+
+/*
+ * apt_root_open() - make the private root, or take the one that an earlier run has left
+ *
+ * With mirrors, keyring and repositories the same, the lists of the last time stand
+ * beside the downloads: apt then fetches and verifies only what has changed since, and
+ * need not parse the rest again.  One process at a time has it; others get a temporary
+ * one.
+ */
+int apt_root_open(struct apt *apt, struct cop_error *err);
+
+/* apt_root_close() - leave it for the next time, or remove it */
+void apt_root_close(struct apt *apt);
 
 /* apt_find_mirrors() - fill apt->mirrors and apt->security_mirrors; -ENOENT when nobody
  * knows any */

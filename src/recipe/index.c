@@ -2,6 +2,7 @@
 #include "recipe/index.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/mman.h>
@@ -15,14 +16,23 @@
 /* A mapped Packages file. */
 struct listing {
 	struct listing *next;
+	char *path;
 	char *text;
 	size_t size;
+	struct index_entry *first, *last;
+};
+
+/* One package that provides a name. */
+struct provider {
+	struct provider *next;
+	struct index_entry *entry;
 };
 
 struct index {
 	struct arena *arena;
 	struct listing *listings;
-	struct map *names; /* name -> struct index_entry, the first */
+	struct map *names;     /* name -> struct index_entry, the first */
+	struct map *providers; /* name -> struct provider; made when first needed */
 };
 
 struct index *index_new(void)
@@ -43,6 +53,7 @@ struct index *index_free(struct index *index)
 	for (struct listing *listing = index->listings; listing; listing = listing->next)
 		(void)munmap(listing->text, listing->size);
 	map_free(index->names);
+	map_free(index->providers);
 	arena_free(index->arena);
 	free(index);
 	return NULL;
@@ -75,8 +86,8 @@ static const char *find_field(const char *stanza, size_t size, const char *field
 	return NULL;
 }
 
-static int add_entry(struct index *index, const char *stanza, size_t size,
-		     const char *repository, struct cop_error *err)
+static int add_entry(struct index *index, struct listing *listing, const char *stanza,
+		     size_t size, const char *repository, struct cop_error *err)
 {
 	size_t name_size = 0;
 	const char *name = find_field(stanza, size, "Package", &name_size);
@@ -89,7 +100,14 @@ static int add_entry(struct index *index, const char *stanza, size_t size,
 	slot = map_slot(index->names, name, name_size);
 	if (!entry || !slot)
 		return err_oom(err);
-	*entry = (struct index_entry){stanza, size, repository, NULL};
+	*entry = (struct index_entry){
+		.stanza = stanza, .size = size, .repository = repository};
+	if (listing && listing->last)
+		listing->last->after = entry;
+	else if (listing)
+		listing->first = entry;
+	if (listing)
+		listing->last = entry;
 	if (!*slot) {
 		*slot = entry;
 		return 0;
@@ -100,8 +118,8 @@ static int add_entry(struct index *index, const char *stanza, size_t size,
 	return 0;
 }
 
-static int add_text(struct index *index, const char *text, size_t size,
-		    const char *repository, struct cop_error *err)
+static int add_text(struct index *index, struct listing *listing, const char *text,
+		    size_t size, const char *repository, struct cop_error *err)
 {
 	const char *end = text + size;
 
@@ -111,7 +129,8 @@ static int add_text(struct index *index, const char *text, size_t size,
 
 		if (!stop)
 			stop = end;
-		r = add_entry(index, text, (size_t)(stop - text), repository, err);
+		r = add_entry(index, listing, text, (size_t)(stop - text), repository,
+			      err);
 		if (r < 0)
 			return r;
 		text = stop;
@@ -139,9 +158,13 @@ int index_add_file(struct index *index, const char *path, const char *repository
 	text = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (text == MAP_FAILED)
 		return err_errno(err, "map '%s'", path);
-	*listing = (struct listing){index->listings, text, (size_t)st.st_size};
+	*listing = (struct listing){
+		.next = index->listings, .text = text, .size = (size_t)st.st_size};
 	index->listings = listing;
-	return add_text(index, text, listing->size, repository, err);
+	listing->path = arena_memdup(index->arena, path, strlen(path));
+	if (!listing->path)
+		return err_oom(err);
+	return add_text(index, listing, text, listing->size, repository, err);
 }
 
 int index_add_stanza(struct index *index, const char *stanza, size_t size,
@@ -151,7 +174,7 @@ int index_add_stanza(struct index *index, const char *stanza, size_t size,
 
 	if (!copy)
 		return err_oom(err);
-	return add_text(index, copy, size, repository, err);
+	return add_text(index, NULL, copy, size, repository, err);
 }
 
 bool index_is(const struct index_entry *entry, const char *field, const char *value)
@@ -262,4 +285,176 @@ const char *index_nearest(const struct index *index, const char *name, struct bu
 	if (!nearest || buf_append(buf, nearest, nearest_size) < 0)
 		return NULL;
 	return buf_text(buf);
+}
+
+/* --- what can be reached --- */
+
+/* A field's value with the lines that continue it; NULL without the field. */
+static const char *find_lines(const struct index_entry *entry, const char *field,
+			      size_t *ret_size)
+{
+	const char *end = entry->stanza + entry->size, *stop;
+	const char *start = find_field(entry->stanza, entry->size, field, ret_size);
+
+	if (!start)
+		return NULL;
+	stop = start + *ret_size;
+	while (stop < end && (*stop != '\n' || (stop + 1 < end && stop[1] == ' ')))
+		stop++;
+	*ret_size = (size_t)(stop - start);
+	return start;
+}
+
+/* "a (>= 1) | b:any, c": the next name at *@list, which is moved behind it. */
+static bool next_name(const char **list, const char *end, const char **ret_name,
+		      size_t *ret_size)
+{
+	const char *at = *list, *stop;
+
+	while (at < end && strchr(" \t\n,|", *at))
+		at++;
+	stop = at;
+	while (stop < end && !strchr(" \t\n,|:(", *stop))
+		stop++;
+	*ret_name = at;
+	*ret_size = (size_t)(stop - at);
+	while (stop < end && *stop != ',' && *stop != '|')
+		stop++;
+	*list = stop;
+	return *ret_size > 0;
+}
+
+static int add_provider(struct index *index, struct index_entry *entry, const char *name,
+			size_t size)
+{
+	void **slot = map_slot(index->providers, name, size);
+	struct provider *provider = arena_alloc(index->arena, sizeof(*provider));
+
+	if (!slot || !provider)
+		return -ENOMEM;
+	*provider = (struct provider){*slot, entry};
+	*slot = provider;
+	return 0;
+}
+
+static int find_providers(struct index *index)
+{
+	index->providers = map_new();
+	if (!index->providers)
+		return -ENOMEM;
+	for (struct listing *listing = index->listings; listing; listing = listing->next)
+		for (struct index_entry *entry = listing->first; entry;
+		     entry = entry->after) {
+			size_t size = 0, name_size;
+			const char *list = find_lines(entry, "Provides", &size), *name;
+			const char *end = list ? list + size : NULL;
+
+			while (list && next_name(&list, end, &name, &name_size))
+				if (add_provider(index, entry, name, name_size) < 0)
+					return -ENOMEM;
+		}
+	return 0;
+}
+
+/* Entries that were reached and not looked at yet. */
+struct reach {
+	struct index *index;
+	struct index_entry **entries;
+	size_t n, capacity;
+};
+
+static int reach_entry(struct reach *reach, struct index_entry *entry)
+{
+	if (entry->reached)
+		return 0;
+	if (reach->n == reach->capacity) {
+		size_t capacity = reach->capacity ? reach->capacity * 2 : 1024;
+		struct index_entry **entries = reallocarray(reach->entries, capacity,
+							    sizeof(struct index_entry *));
+
+		if (!entries)
+			return -ENOMEM;
+		reach->entries = entries;
+		reach->capacity = capacity;
+	}
+	entry->reached = true;
+	reach->entries[reach->n++] = entry;
+	return 0;
+}
+
+static int reach_name(struct reach *reach, const char *name, size_t size)
+{
+	struct index_entry *entry = map_get(reach->index->names, name, size);
+	struct provider *provider = map_get(reach->index->providers, name, size);
+	int r = 0;
+
+	for (; entry && r == 0; entry = entry->next)
+		r = reach_entry(reach, entry);
+	for (; provider && r == 0; provider = provider->next)
+		r = reach_entry(reach, provider->entry);
+	return r;
+}
+
+static int reach_dependencies(struct reach *reach, const struct index_entry *entry,
+			      bool recommends)
+{
+	const char *const fields[] = {"Pre-Depends", "Depends",
+				      recommends ? "Recommends" : NULL};
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(fields) && fields[i]; i++) {
+		size_t size = 0, name_size;
+		const char *list = find_lines(entry, fields[i], &size), *name;
+		const char *end = list ? list + size : NULL;
+
+		while (list && r == 0 && next_name(&list, end, &name, &name_size))
+			r = reach_name(reach, name, name_size);
+	}
+	return r;
+}
+
+static int reach_base(struct reach *reach)
+{
+	int r = 0;
+
+	for (struct listing *listing = reach->index->listings; listing;
+	     listing = listing->next)
+		for (struct index_entry *entry = listing->first; entry && r == 0;
+		     entry = entry->after)
+			if (index_is(entry, "Essential", "yes") ||
+			    index_is(entry, "Priority", "required"))
+				r = reach_entry(reach, entry);
+	return r;
+}
+
+int index_reach(struct index *index, const char *const *names, bool recommends,
+		struct cop_error *err)
+{
+	struct reach reach = {.index = index};
+	int r = index->providers ? 0 : find_providers(index);
+
+	if (r == 0)
+		r = reach_base(&reach);
+	for (; *names && r == 0; names++)
+		r = reach_name(&reach, *names, strlen(*names));
+	while (reach.n > 0 && r == 0)
+		r = reach_dependencies(&reach, reach.entries[--reach.n], recommends);
+	free(reach.entries);
+	return r < 0 ? err_oom(err) : 0;
+}
+
+int index_write_reached(const struct index *index, const char *path, struct buf *text,
+			struct cop_error *err)
+{
+	const struct listing *listing = index->listings;
+
+	while (listing && strcmp(listing->path, path) != 0)
+		listing = listing->next;
+	for (const struct index_entry *entry = listing ? listing->first : NULL; entry;
+	     entry = entry->after)
+		if (entry->reached) {
+			(void)buf_append(text, entry->stanza, entry->size);
+			(void)buf_append_text(text, "\n\n");
+		}
+	return text->failed ? err_oom(err) : 0;
 }

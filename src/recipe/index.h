@@ -10,12 +10,20 @@
 
 struct index;
 
-/* struct index_entry - one stanza; @repository is borrowed from whoever added it */
+/*
+ * struct index_entry - one stanza
+ * @repository: borrowed from whoever added it
+ * @next:       the next of the same name
+ * @after:      the next in the same file
+ * @reached:    by index_reach()
+ */
 struct index_entry {
 	const char *stanza;
 	size_t size;
 	const char *repository;
-	struct index_entry *next; /* the next of the same name */
+	struct index_entry *next;
+	struct index_entry *after;
+	bool reached;
 };
 
 struct index *index_new(void);
@@ -42,6 +50,20 @@ int index_field(const struct index_entry *entry, const char *field, struct buf *
 
 /* index_is() - does the field have exactly this value? */
 bool index_is(const struct index_entry *entry, const char *field, const char *value);
+
+/*
+ * index_reach() - mark what an installation of @names can possibly consist of
+ *
+ * That is every version of them, of all that is essential or required, and of whatever
+ * these can depend on in any of their alternatives, with all that provides it;
+ * recommendations too, where @recommends.
+ */
+int index_reach(struct index *index, const char *const *names, bool recommends,
+		struct cop_error *err);
+
+/* index_write_reached() - the marked stanzas of a file that was added, in its order */
+int index_write_reached(const struct index *index, const char *path, struct buf *text,
+			struct cop_error *err);
 
 /* index_providers() - names of packages that provide @name, joined by ", "; at most 8 */
 int index_providers(const struct index *index, const char *name, struct buf *names);

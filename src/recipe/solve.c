@@ -17,8 +17,6 @@
 /* What was chosen, as the only list that apt sees. */
 #define CHOICE_FILE "choice_Packages"
 
-#define CHOICE_FILE "choice_Packages"
-
 static void solver_done(struct solver *solver)
 {
 	apt_plan_done(&solver->base);
@@ -448,6 +446,8 @@ static int run_solver(struct solver *solver, struct lock **ret_lock,
 	r = apt_update(solver->apt, err);
 	if (r >= 0)
 		r = read_index(solver, err);
+	if (r >= 0)
+		r = solver_narrow(solver, err);
 	if (r >= 0 && previous && strcmp(previous->suite, solver->recipe->suite) == 0 &&
 	    strcmp(previous->architecture, solver->recipe->architecture) == 0)
 		r = pins_make(solver->apt, solver->index, previous, solver->directory_fd,
@@ -479,6 +479,9 @@ int lock_solve(const struct recipe *recipe, const struct lock *previous,
 		note_pins(&solver, lock);
 		*ret_lock = lock;
 	}
+	/* Lists that make no sense are not for the next time. */
+	if (r == -EBADMSG && solver.apt)
+		solver.apt->kept = false;
 	solver_done(&solver);
 	return r < 0 ? r : 0;
 }

@@ -51,6 +51,9 @@ const struct index_entry *solver_entry(const struct solver *solver,
 				       const struct apt_change *change,
 				       struct cop_error *err);
 
+/* solver_narrow() - from here on apt sees only what can play a part in an answer */
+int solver_narrow(struct solver *solver, struct cop_error *err);
+
 /* solver_answer() - the lock, with every package fetched */
 int solver_answer(const struct solver *solver, struct lock **ret_lock,
 		  struct cop_error *err);

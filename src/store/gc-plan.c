@@ -64,16 +64,40 @@ static int add_ref(void *data, const char *name, const struct cop_digest *digest
 	return 0;
 }
 
+/* What lies on disk there: a source may be a directory of things that belong together. */
+static uint64_t bytes_on_disk(int dir_fd, const char *name, const struct stat *st)
+{
+	uint64_t n_bytes = (uint64_t)st->st_blocks * 512;
+	auto_close int fd = -EBADF;
+	char **names = NULL;
+
+	if (S_ISDIR(st->st_mode))
+		fd = openat(dir_fd, name,
+			    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fs_list(fd, &names, NULL, NULL) < 0)
+		return n_bytes;
+	for (char **at = names; *at; at++) {
+		struct stat inner;
+
+		if (fstatat(fd, *at, &inner, AT_SYMLINK_NOFOLLOW) == 0)
+			n_bytes += bytes_on_disk(fd, *at, &inner);
+	}
+	fs_list_free(names);
+	return n_bytes;
+}
+
 static int add_source(struct gc *gc, int fd, const char *directory, const char *name)
 {
 	struct candidate *candidate;
 	auto_buf path = {};
+	uint64_t n_bytes;
 	struct stat st;
 
 	if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : -errno;
-	gc->sources_bytes += (uint64_t)st.st_blocks * 512;
-	if (!S_ISREG(st.st_mode) && !text_starts_with(name, ".tmp-"))
+	n_bytes = bytes_on_disk(fd, name, &st);
+	gc->sources_bytes += n_bytes;
+	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
 		return 0;
 	if (text_starts_with(name, ".tmp-") && time(NULL) - st.st_mtime < STALE_SEC)
 		return 0;
@@ -83,7 +107,7 @@ static int add_source(struct gc *gc, int fd, const char *directory, const char *
 	if (!candidate)
 		return -ENOMEM;
 	candidate->last_use = st.st_mtim;
-	candidate->n_bytes = (uint64_t)st.st_blocks * 512;
+	candidate->n_bytes = n_bytes;
 	if (*name == '.') {
 		candidate->goes = true;
 		candidate->why = "a download that was killed";

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -632,6 +633,94 @@ static void nothing_is_left_behind(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* The only directory that a lock has left beside the downloads, opened. */
+static int open_kept(const struct world *world)
+{
+	auto_buf path = {};
+	auto_close int fd = -EBADF;
+	char **names = NULL;
+	size_t n = 0;
+	int kept_fd;
+
+	(void)buf_printf(&path, "%s/store/sources/org.coppice.apt", world->dir);
+	fd = open(path.data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(fs_list(fd, &names, &n, NULL), 0);
+	assert_int_equal(n, 1);
+	kept_fd = openat(fd, names[0], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fs_list_free(names);
+	assert_true(kept_fd >= 0);
+	return kept_fd;
+}
+
+static void assert_same_lock(const struct lock *a, const struct lock *b)
+{
+	auto_buf left = {}, right = {};
+	struct cop_error err = {};
+
+	assert_ok(lock_format(a, &left, &err), &err);
+	assert_ok(lock_format(b, &right, &err), &err);
+	assert_string_equal(left.data, right.data);
+}
+
+static void lists_that_were_kept_give_the_same_lock(void **state)
+{
+	auto_ptr(recipe) first = NULL;
+	auto_ptr(recipe) recipe = NULL;
+	auto_ptr(lock) before = NULL;
+	auto_ptr(lock) fresh = NULL;
+	auto_ptr(lock) kept = NULL;
+	auto_ptr(lock) beside = NULL;
+	auto_close int kept_fd = -EBADF;
+	struct world *world = *state;
+
+	NEED_TOOLS();
+	first = plain_recipe(world, "packages: [other]\n");
+	recipe = plain_recipe(world, SHARED_PACKAGES);
+	fresh = solved(world, recipe, NULL);
+	before = solved(world, first, NULL);
+	kept_fd = open_kept(world);
+	kept = solved(world, recipe, NULL);
+	assert_same_lock(kept, fresh);
+	/* While somebody has them, another one does without. */
+	assert_int_equal(flock(kept_fd, LOCK_EX | LOCK_NB), 0);
+	beside = solved(world, recipe, NULL);
+	assert_same_lock(beside, fresh);
+}
+
+static void kept_lists_follow_the_archive(void **state)
+{
+	auto_ptr(recipe) recipe = NULL;
+	auto_ptr(lock) before = NULL;
+	auto_ptr(lock) after = NULL;
+	struct world *world = *state;
+
+	NEED_TOOLS();
+	recipe = plain_recipe(world, SHARED_PACKAGES);
+	before = solved(world, recipe, NULL);
+	run_step(world, "second");
+	after = solved(world, recipe, NULL);
+	assert_string_equal(lock_find(before, "app")->version, "1.0");
+	assert_string_equal(lock_find(after, "app")->version, "2.0");
+	assert_string_equal(after->date, "20240102T100000Z");
+}
+
+/* A key that is no longer trusted must not live on in lists that it has signed. */
+static void kept_lists_are_of_one_keyring(void **state)
+{
+	auto_ptr(recipe) recipe = NULL;
+	auto_ptr(lock) lock = NULL;
+	struct world *world = *state;
+	const char *argv[] = {"sh", "-c", "cp \"$0/wrong.gpg\" \"$0/good.gpg\"",
+			      world->dir, NULL};
+
+	NEED_TOOLS();
+	recipe = plain_recipe(world, SHARED_PACKAGES);
+	lock = solved(world, recipe, NULL);
+	assert_true(process_check(argv, NULL, NULL, NULL) >= 0);
+	refused(world, recipe, "not signed");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -658,6 +747,9 @@ int main(void)
 		TEST(an_update_drops_all_pins_or_those_named),
 		TEST(a_snapshot_needs_a_place),
 		TEST(a_snapshot_is_read_from_its_place_and_recorded),
+		TEST(lists_that_were_kept_give_the_same_lock),
+		TEST(kept_lists_follow_the_archive),
+		TEST(kept_lists_are_of_one_keyring),
 		TEST(nothing_is_left_behind),
 	};
 
