@@ -2,11 +2,9 @@
 #include "modules/stages/diskimage.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/text.h"
-#include "modkit/root.h"
 #include "modkit/tool.h"
 
 /* 2000-01-01, from which vpc counts its seconds. */
@@ -138,26 +136,22 @@ int diskimage_convert(struct kit *kit, const char *source,
 {
 	auto_close int parent = -EBADF;
 	auto_free const char **argv = NULL;
+	auto_free char *target = NULL;
 	auto_words words = {};
-	char name[NAME_MAX + 1];
-	int r;
+	int r = tool_target(kit, filename, &parent, &target);
 
-	parent = root_open_parent(kit->tree_fd, filename, name, kit->err);
-	if (parent < 0)
-		return parent;
-	/* A symlink in its place would lead qemu-img out of the tree. */
-	if (unlinkat(parent, name, 0) < 0 && errno != ENOENT)
-		return err_errno(kit->err, "replace '%s'", filename);
+	if (r < 0)
+		return r;
 	words_add(&words, "qemu-img", "convert", "-O", format->type, NULL);
 	if (format->compress)
 		words_add(&words, "-c", NULL);
 	if (*format->settings)
 		words_add(&words, "-o", format->settings, NULL);
-	words_add(&words, source, NULL);
 	/* A name with a colon would be a protocol. */
-	words_printf(&words, "file:/proc/%d/fd/%d/%s", (int)getpid(), parent, name);
+	words_printf(&words, "file:%s", source);
+	words_printf(&words, "file:%s", target);
 	r = words_list(&words, &argv, kit->err);
 	if (r == 0)
 		r = tool_run(kit, &(struct tool){.argv = argv, .package = "qemu-utils"});
-	return r == 0 ? settle(kit, format->type, parent, name) : r;
+	return r == 0 ? settle(kit, format->type, parent, strrchr(target, '/') + 1) : r;
 }

@@ -12,6 +12,7 @@
 #include "base/work.h"
 #include "modkit/root.h"
 #include "modules/stages/deb.h"
+#include "modules/stages/entry.h"
 
 /* A directory as a package wants it; the path is the package's own. */
 struct wanted_dir {
@@ -156,8 +157,6 @@ static int write_data(struct layout *layout, int fd)
 
 static int lay_file(struct layout *layout, struct archive_entry *entry, const char *name)
 {
-	const struct timespec times[2] = {{.tv_nsec = UTIME_NOW},
-					  {.tv_sec = archive_entry_mtime(entry)}};
 	auto_close int fd =
 		openat(layout->parent_fd, name,
 		       O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -168,49 +167,7 @@ static int lay_file(struct layout *layout, struct archive_entry *entry, const ch
 	r = write_data(layout, fd);
 	if (r < 0)
 		return r;
-	/* chown first: it takes set-id bits away */
-	if (fchown(fd, (uid_t)archive_entry_uid(entry), (gid_t)archive_entry_gid(entry)) <
-		    0 ||
-	    fchmod(fd, archive_entry_mode(entry) & 07777) < 0 || futimens(fd, times) < 0)
-		return err_errno(layout->err, "set attributes");
-	return 0;
-}
-
-static int lay_hard_link(struct layout *layout, const char *target, const char *name)
-{
-	auto_close int parent = -EBADF;
-	char old_name[NAME_MAX + 1];
-
-	parent = root_open_parent(layout->tree->fd, target, old_name, layout->err);
-	if (parent < 0)
-		return parent;
-	if (linkat(parent, old_name, layout->parent_fd, name, 0) < 0)
-		return err_errno(layout->err, "link to '%s'", target);
-	return 0;
-}
-
-static int lay_special(struct layout *layout, struct archive_entry *entry,
-		       const char *name)
-{
-	const struct timespec times[2] = {{.tv_nsec = UTIME_NOW},
-					  {.tv_sec = archive_entry_mtime(entry)}};
-	int fd = layout->parent_fd;
-
-	if (archive_entry_filetype(entry) == AE_IFLNK) {
-		const char *target = archive_entry_symlink(entry);
-
-		if (symlinkat(target ? target : "", fd, name) < 0)
-			return err_errno(layout->err, "create symlink");
-	} else if (mknodat(fd, name, archive_entry_mode(entry),
-			   archive_entry_rdev(entry)) < 0 ||
-		   fchmodat(fd, name, archive_entry_mode(entry) & 07777, 0) < 0) {
-		return err_errno(layout->err, "create node");
-	}
-	if (fchownat(fd, name, (uid_t)archive_entry_uid(entry),
-		     (gid_t)archive_entry_gid(entry), AT_SYMLINK_NOFOLLOW) < 0 ||
-	    utimensat(fd, name, times, AT_SYMLINK_NOFOLLOW) < 0)
-		return err_errno(layout->err, "set attributes");
-	return 0;
+	return entry_apply(entry, fd, layout->err);
 }
 
 /* Return: 1 when the entry need not be laid out, 0, or a negative errno. */
@@ -265,23 +222,11 @@ static int lay_entry(struct layout *layout, struct archive_entry *entry, const c
 	if (r < 0)
 		return r;
 	if (target)
-		return lay_hard_link(layout, target, name);
+		return entry_hard_link(layout->tree->fd, target, layout->parent_fd, name,
+				       layout->err);
 	if (archive_entry_filetype(entry) == AE_IFREG)
 		return lay_file(layout, entry, name);
-	return lay_special(layout, entry, name);
-}
-
-/* "./usr/bin/" -> "usr/bin", "./" -> "."; the tar format allows all of them. */
-static char *plain_path(const char *path)
-{
-	size_t size;
-
-	while (*path == '/' || (path[0] == '.' && path[1] == '/'))
-		path++;
-	size = strlen(path);
-	while (size > 0 && path[size - 1] == '/')
-		size--;
-	return size ? strndup(path, size) : strdup(".");
+	return entry_special(entry, layout->parent_fd, name, layout->err);
 }
 
 static int lay_entries(struct layout *layout, struct buf *list)
@@ -291,7 +236,7 @@ static int lay_entries(struct layout *layout, struct buf *list)
 
 	while ((r = deb_data_next(layout->deb, &entry, layout->err)) > 0) {
 		const char *raw = archive_entry_pathname(entry);
-		auto_free char *path = raw ? plain_path(raw) : NULL;
+		auto_free char *path = raw ? entry_plain_path(raw) : NULL;
 
 		if (!path)
 			return raw ? err_oom(layout->err)
@@ -462,7 +407,7 @@ int extract_brings_link(const char *deb_path, const char *path, struct cop_error
 		return r;
 	while ((r = deb_data_next(deb, &entry, err)) > 0) {
 		const char *raw = archive_entry_pathname(entry);
-		auto_free char *plain = raw ? plain_path(raw) : NULL;
+		auto_free char *plain = raw ? entry_plain_path(raw) : NULL;
 
 		if (plain && archive_entry_filetype(entry) == AE_IFLNK &&
 		    strcmp(plain, path) == 0)

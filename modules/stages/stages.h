@@ -6,9 +6,12 @@
 #include "modkit/kit.h"
 
 int stage_apt_sources(struct kit *kit);
+int stage_chmod(struct kit *kit);
+int stage_chown(struct kit *kit);
 int stage_copy(struct kit *kit);
 int stage_deb_configure(struct kit *kit);
 int stage_deb_unpack(struct kit *kit);
+int stage_erofs(struct kit *kit);
 int stage_error(struct kit *kit);
 int stage_files(struct kit *kit);
 int stage_fstab(struct kit *kit);
@@ -16,6 +19,7 @@ int stage_groups(struct kit *kit);
 int stage_hostname(struct kit *kit);
 int stage_hosts(struct kit *kit);
 int stage_kernel_cmdline(struct kit *kit);
+int stage_ln(struct kit *kit);
 int stage_machine_id(struct kit *kit);
 int stage_mkdir(struct kit *kit);
 int stage_mkfs_ext4(struct kit *kit);
@@ -24,8 +28,12 @@ int stage_noop(struct kit *kit);
 int stage_qemu(struct kit *kit);
 int stage_run(struct kit *kit);
 int stage_sfdisk(struct kit *kit);
+int stage_squashfs(struct kit *kit);
 int stage_systemd(struct kit *kit);
 int stage_systemd_unit_create(struct kit *kit);
 int stage_tar(struct kit *kit);
 int stage_truncate(struct kit *kit);
+int stage_untar(struct kit *kit);
 int stage_users(struct kit *kit);
+int stage_xz(struct kit *kit);
+int stage_zstd(struct kit *kit);

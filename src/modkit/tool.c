@@ -7,6 +7,7 @@
 
 #include "base/process.h"
 #include "modkit/command.h"
+#include "modkit/root.h"
 
 int64_t tool_epoch(const struct kit *kit)
 {
@@ -137,4 +138,24 @@ int tool_run_at_epoch(struct kit *kit, const struct words *words, const char *pa
 				     .package = package,
 				     .env = env,
 			     });
+}
+
+int tool_target(struct kit *kit, const char *filename, int *ret_parent_fd,
+		char **ret_path)
+{
+	auto_close int parent = -EBADF;
+	char name[NAME_MAX + 1];
+	char *path;
+
+	parent = root_open_parent(kit->tree_fd, filename, name, kit->err);
+	if (parent < 0)
+		return parent;
+	if (unlinkat(parent, name, 0) < 0 && errno != ENOENT)
+		return err_errno(kit->err, "replace '%s'", filename);
+	/* Our own fd, seen from the program. */
+	if (asprintf(&path, "/proc/%d/fd/%d/%s", (int)getpid(), parent, name) < 0)
+		return err_oom(kit->err);
+	*ret_parent_fd = TAKE_FD(parent);
+	*ret_path = path;
+	return 0;
 }

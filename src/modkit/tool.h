@@ -44,3 +44,13 @@ int64_t tool_epoch(const struct kit *kit);
 
 /* tool_run_at_epoch() - a program with these words, for which it is tool_epoch() */
 int tool_run_at_epoch(struct kit *kit, const struct words *words, const char *package);
+
+/*
+ * tool_target() - where a program shall put a new file @filename of the tree
+ * @ret_parent_fd: owned; @ret_path is good as long as it is open
+ * @ret_path:      on the heap; no symlink of the tree leads it elsewhere
+ *
+ * A file that is there is removed.
+ */
+int tool_target(struct kit *kit, const char *filename, int *ret_parent_fd,
+		char **ret_path);

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Archives and packed files, against the programs that people use for them. */
+#include "stagelib.h"
+
+#include <fcntl.h>
+#include <locale.h>
+
+#include "base/process.h"
+#include "modkit/tool.h"
+#include "modules/stages/stages.h"
+
+static bool has(const char *program)
+{
+	if (tool_is_there(program))
+		return true;
+	print_message("skipped: there is no program '%s'\n", program);
+	return false;
+}
+
+/* A command of the shell in the scratch directory. */
+static void shell(struct world *world, const char *text)
+{
+	char command[2048];
+	const char *argv[] = {"sh", "-ec", command, NULL};
+
+	(void)snprintf(command, sizeof(command), "cd %s\n%s", world->path, text);
+	assert_ok(process_check(argv, NULL, NULL, &world->err), &world->err);
+}
+
+static void assert_same_file(struct world *world, const char *a, const char *b)
+{
+	char text[512];
+
+	(void)snprintf(text, sizeof(text), "cmp %s %s", a, b);
+	shell(world, text);
+}
+
+/* Something of everything, with times that stay. */
+static void make_source(struct world *world)
+{
+	shell(world,
+	      "mkdir -p src/d/e\n"
+	      "printf hello >src/d/f; ln src/d/f src/hard\n"
+	      "ln -s ../nowhere src/d/l; mkfifo src/p\n"
+	      "printf odd >'src/na me'; printf utf >src/\xc3\xa9\n"
+	      "printf long >src/d/$(printf %0120d 7)\n"
+	      "truncate -s 1M src/sparse; printf x >>src/sparse\n"
+	      "chmod 4711 src/d/f; chmod 2750 src/d/e; chmod 1777 src/d\n"
+	      "if [ $(id -u) = 0 ]; then chown 7:8 src/d/e; chown -h 9:9 src/d/l; fi\n"
+	      "find src -exec touch -hd @1500000000 {} +");
+}
+
+static const char list[] =
+	"cd %s && find . -printf '%%P %%y %%m %%U %%G %%s %%l %%n %%T@\\n'"
+	" | sort && find . -type f | sort | xargs -d'\\n' cat";
+
+static void assert_same_tree(struct world *world, const char *a, const char *b)
+{
+	char one[512], two[512];
+	auto_buf first = {}, second = {};
+	const char *argv_one[] = {"sh", "-ec", one, NULL};
+	const char *argv_two[] = {"sh", "-ec", two, NULL};
+	char path[256];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", world->path, a);
+	(void)snprintf(one, sizeof(one), list, path);
+	(void)snprintf(path, sizeof(path), "%s/%s", world->path, b);
+	(void)snprintf(two, sizeof(two), list, path);
+	assert_ok(process_check(argv_one, NULL, &first, &world->err), &world->err);
+	assert_ok(process_check(argv_two, NULL, &second, &world->err), &world->err);
+	assert_string_equal(buf_text(&first), buf_text(&second));
+}
+
+static void archives_become_what_tar_makes_of_them(void **state)
+{
+	static const char *const makers[] = {
+		"tar --format=gnu -S -cf input/t.tar -C src .",
+		"tar --format=posix -cf input/t.tar -C src .",
+		"tar --format=posix -czf input/t.tar -C src .",
+		"tar -cJf input/t.tar -C src .",
+		"tar --zstd -cf input/t.tar -C src .",
+		"tar -cjf input/t.tar -C src .",
+		"tar -cf input/t.tar -C src d hard 'na me'",
+	};
+	struct world *world = *state;
+
+	make_source(world);
+	world->file = "t.tar";
+	for (size_t i = 0; i < ARRAY_SIZE(makers); i++) {
+		shell(world, "rm -rf tree/* expected; mkdir -p tree/x expected\n"
+			     "touch -d @1400000000 tree/x expected");
+		shell(world, makers[i]);
+		shell(world, "tar --numeric-owner -xf input/t.tar -C expected");
+		assert_ok(stage_with(world, stage_untar, "{'prefix': '/x'}"),
+			  &world->err);
+		shell(world, "touch -d @1400000000 tree/x expected");
+		assert_same_tree(world, "tree/x", "expected");
+	}
+}
+
+static void what_is_there_gives_way_as_it_does_to_tar(void **state)
+{
+	struct world *world = *state;
+
+	make_source(world);
+	shell(world,
+	      "tar -cf input/t.tar -C src .\n"
+	      "for t in tree expected; do mkdir -p $t/d/e $t/real $t/hard\n"
+	      "printf old >$t/d/e/kept; ln -s nowhere $t/d/f; ln -s /etc $t/p; done\n"
+	      "tar --numeric-owner -xf input/t.tar -C expected\n"
+	      "touch -d @1500000000 */d/e/kept");
+	world->file = "t.tar";
+	assert_ok(stage_with(world, stage_untar, "{}"), &world->err);
+	shell(world, "touch -d @1500000000 */real");
+	assert_same_tree(world, "tree", "expected");
+	/* A directory that is not empty does not. */
+	shell(world, "rm tree/sparse; mkdir -p tree/sparse/x");
+	assert_true(stage_with(world, stage_untar, "{}") < 0);
+	assert_non_null(strstr(world->err.message, "'sparse'"));
+}
+
+static void archives_do_not_reach_out_of_the_tree(void **state)
+{
+	struct world *world = *state;
+
+	shell(world,
+	      "mkdir -p outside a/etc b; printf bad >a/etc/victim\n"
+	      "ln -s ../outside b/etc; printf safe >outside/victim\n"
+	      "tar -cf input/t.tar -C b etc; tar -rf input/t.tar -C a etc/victim\n"
+	      "tar -cPf input/up.tar --transform 's,^,../outside/,' -C a/etc victim\n"
+	      "tar -cf input/link.tar --transform 's,victim,../outside/victim,Rhs' "
+	      "-C a/etc victim");
+	world->file = "t.tar";
+	assert_true(stage_with(world, stage_untar, "{}") < 0);
+	world->file = "up.tar";
+	assert_fails(stage_with(world, stage_untar, "{}"), -EBADMSG, &world->err);
+	assert_text(world, "outside/victim", "safe");
+	/* The same by a symlink that was there before. */
+	shell(world, "rm -rf tree/*; ln -s ../outside tree/etc\n"
+		     "tar -cf input/t.tar -C a etc/victim");
+	world->file = "t.tar";
+	assert_true(stage_with(world, stage_untar, "{}") < 0);
+	assert_text(world, "outside/victim", "safe");
+	assert_fails(stage_with(world, stage_untar, "{'prefix': '/missing'}"), -ENOENT,
+		     &world->err);
+}
+
+static void damaged_archives_are_told(void **state)
+{
+	struct world *world = *state;
+
+	make_source(world);
+	shell(world, "tar -czf input/t.tar -C src .; truncate -s -30 input/t.tar\n"
+		     "printf 'no archive at all, but long enough to be looked at' "
+		     ">input/n.tar");
+	world->file = "t.tar";
+	assert_fails(stage_with(world, stage_untar, "{}"), -EBADMSG, &world->err);
+	world->file = "n.tar";
+	assert_fails(stage_with(world, stage_untar, "{}"), -EBADMSG, &world->err);
+	world->file = "missing.tar";
+	assert_true(stage_with(world, stage_untar, "{}") < 0);
+}
+
+static void compressed_files_are_the_programs_own(void **state)
+{
+	struct world *world = *state;
+
+	if (!has("xz") || !has("zstd"))
+		return;
+	/* Several blocks of xz, several jobs of zstd; nothing; a whole chunk. */
+	shell(world, "seq 1 900000 >input/f; : >input/empty\n"
+		     "head -c 1048576 input/f >input/chunk");
+	for (int i = 0; i < 3; i++) {
+		static const char *const names[] = {"f", "empty", "chunk"};
+		char text[128];
+
+		world->file = names[i];
+		assert_ok(stage_with(world, stage_xz, "{'filename': '/f.xz'}"),
+			  &world->err);
+		assert_ok(stage_with(world, stage_zstd, "{'filename': 'f.zst'}"),
+			  &world->err);
+		(void)snprintf(text, sizeof(text),
+			       "xz -T2 -0 -c input/%s >f.xz; "
+			       "zstd -q -T2 -1 -c input/%s >f.zst",
+			       names[i], names[i]);
+		shell(world, text);
+		assert_same_file(world, "tree/f.xz", "f.xz");
+		assert_same_file(world, "tree/f.zst", "f.zst");
+	}
+}
+
+static void read_only_file_systems_are_the_same_twice(void **state)
+{
+	static const struct {
+		const char *program;
+		int (*stage)(struct kit *kit);
+		const char *options;
+	} makers[] = {
+		{"mksquashfs", stage_squashfs, "{'filename': 'x'}"},
+		{"mksquashfs", stage_squashfs,
+		 "{'filename': 'x', 'source': 'input://tree/', 'exclude_paths': ['d/l.*'],"
+		 " 'compression': {'method': 'xz', 'options': {'bcj': 'x86'}}}"},
+		{"mkfs.erofs", stage_erofs, "{'filename': '/x'}"},
+		{"mkfs.erofs", stage_erofs,
+		 "{'filename': 'x', 'source': 'input://tree/', 'exclude_paths': ['d/l'],"
+		 " 'compression': {'method': 'lz4hc', 'level': 9}, 'options':"
+		 " ['force-inode-extended']}"},
+	};
+	struct world *world = *state;
+
+	make_source(world);
+	/* After the newest file. */
+	shell(world, "cp -a src/. input");
+	for (size_t i = 0; i < ARRAY_SIZE(makers); i++) {
+		if (!has(makers[i].program))
+			continue;
+		shell(world, "rm -f tree/x; ln -s ../outside tree/x");
+		assert_ok(stage_with(world, makers[i].stage, makers[i].options),
+			  &world->err);
+		shell(world, i % 2 ? "mv tree/x first" : "mv tree/x first; sleep 1.1");
+		assert_ok(stage_with(world, makers[i].stage, makers[i].options),
+			  &world->err);
+		assert_same_file(world, "tree/x", "first");
+		assert_absent(world, "outside");
+	}
+}
+
+static void a_squashfs_holds_the_tree(void **state)
+{
+	struct world *world = *state;
+
+	if (!has("mksquashfs") || !has("unsquashfs"))
+		return;
+	make_source(world);
+	shell(world, "cp -a src/. input");
+	assert_ok(stage_with(world, stage_squashfs, "{'filename': 'x'}"), &world->err);
+	shell(world, "unsquashfs -d back tree/x");
+	assert_same_tree(world, "back", "src");
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(archives_become_what_tar_makes_of_them),
+		T(what_is_there_gives_way_as_it_does_to_tar),
+		T(archives_do_not_reach_out_of_the_tree),
+		T(damaged_archives_are_told),
+		T(compressed_files_are_the_programs_own),
+		T(read_only_file_systems_are_the_same_twice),
+		T(a_squashfs_holds_the_tree),
+	};
+
+	/* The shared libarchive asks for it; the static program has no locale. */
+	(void)setlocale(LC_ALL, "C.UTF-8");
+	return cmocka_run_group_tests_name("archives and packed files", tests, NULL,
+					   NULL);
+}
