@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/text.h"
 #include "modkit/tool.h"
 
@@ -91,14 +92,16 @@ static int settle_vdi(struct kit *kit, int fd, uint64_t size)
 	return write_at(kit, fd, uuids, sizeof(uuids), 0x188);
 }
 
-/* "CID=89abcdef" in the descriptor, which is the whole first file or in its front. */
+/* "CID=89abcdef" in the descriptor, a text that is the whole first file or stands in its
+ * front before zeros.  qemu-img leaves leading zeros out, so what follows may move. */
 static int settle_vmdk(struct kit *kit, int fd, uint64_t size)
 {
 	static const char key[] = "\nCID=";
 	size_t n = (size_t)min_u64(size, VMDK_SEARCH);
 	auto_free char *front = malloc(n + 1);
 	unsigned char id[16];
-	char *at;
+	auto_buf text = {};
+	char *at, *rest;
 	int r;
 
 	if (!front)
@@ -106,12 +109,18 @@ static int settle_vmdk(struct kit *kit, int fd, uint64_t size)
 	r = read_at(kit, fd, front, n, 0);
 	if (r < 0)
 		return r;
+	front[n] = '\0';
 	at = memmem(front, n, key, strlen(key));
-	if (!at || at + strlen(key) + 8 > front + n)
+	if (!at)
 		return 0;
+	at += strlen(key);
+	rest = at + strspn(at, "0123456789abcdef");
 	uuid_bytes(kit, 1, id);
-	(void)hex_encode(id, 4, front);
-	return write_at(kit, fd, front, 8, (uint64_t)(at - front) + strlen(key));
+	(void)buf_printf(&text, "%02x%02x%02x%02x%s", id[0] | 0x80, id[1], id[2], id[3],
+			 rest);
+	if (text.failed)
+		return err_oom(kit->err);
+	return write_at(kit, fd, text.data, text.size, (uint64_t)(at - front));
 }
 
 /* What qemu-img rolls dice for, or asks the clock. */
