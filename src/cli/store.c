@@ -14,6 +14,7 @@
 
 static int run_init(struct cli *cli, int argc, char **argv, struct cop_error *err)
 {
+	const char *kind = cli->options[0];
 	auto_json *json = NULL;
 	struct cop_store *store;
 	int r;
@@ -21,6 +22,8 @@ static int run_init(struct cli *cli, int argc, char **argv, struct cop_error *er
 	(void)argc;
 	(void)argv;
 	r = cli_store(cli, &store, err);
+	if (r == 0 && kind)
+		r = cli_invalid(view_set_default(store, kind, err));
 	if (r < 0)
 		return r;
 	if (!cli->json) {
@@ -36,7 +39,11 @@ const struct verb verb_init = {
 	.arguments = "",
 	.help = "Make a store and print its path",
 	.details =
-		"Every verb makes the store when it is missing; init only does it on purpose.",
+		"Every verb makes the store when it is missing; init only does it on purpose. "
+		"With --view it also settles how trees are shown for writing: 'overlay', "
+		"'copy', or 'auto' for what works, which is the default. COPPICE_VIEW in the "
+		"environment goes before it.",
+	.options = {{"view", 0, "KIND", "overlay, copy or auto", false}},
 	.min_args = 0,
 	.max_args = 0,
 	.run = run_init,

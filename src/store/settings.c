@@ -106,6 +106,27 @@ int settings_set_max_size(struct cop_store *store, uint64_t n_bytes,
 	return settings_change(store, change_max_size, &n_bytes, err);
 }
 
+const char *settings_view(const json_t *settings)
+{
+	return json_string_value(json_object_get(settings, "view"));
+}
+
+static int change_view(void *data, json_t *settings, struct cop_error *err)
+{
+	const char *view = data;
+
+	if (!view)
+		(void)json_object_del(settings, "view");
+	else if (json_object_set_new(settings, "view", json_string(view)) < 0)
+		return err_oom(err);
+	return 0;
+}
+
+int settings_set_view(struct cop_store *store, const char *view, struct cop_error *err)
+{
+	return settings_change(store, change_view, (void *)view, err);
+}
+
 /* As people say it: NAME, stage/ID, failed/ID. */
 struct pin {
 	char text[REF_PATH_SIZE];

@@ -23,6 +23,11 @@ uint64_t settings_max_size(const json_t *settings);
 int settings_set_max_size(struct cop_store *store, uint64_t n_bytes,
 			  struct cop_error *err);
 
+/* settings_view() - the kind of view that the store was made for; NULL: what works */
+const char *settings_view(const json_t *settings);
+/* settings_set_view() - @view: NULL forgets it.  view/view.h knows the kinds. */
+int settings_set_view(struct cop_store *store, const char *view, struct cop_error *err);
+
 /* settings_is_pinned() - no cap takes this ref */
 bool settings_is_pinned(const json_t *settings, enum ref_class class, const char *name);
 /* settings_pin() - Return: 1 when that was a change, else 0, or a negative errno */

@@ -7,8 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "store/settings.h"
 #include "store/store.h"
 #include "view/overlay.h"
+#include "json/json.h"
 
 enum wish { WISH_NONE, WISH_OVERLAY, WISH_COPY };
 
@@ -24,20 +26,35 @@ struct choice {
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct choice *choices; /* until the end of the process */
 
-static int read_wish(enum wish *ret_wish, struct cop_error *err)
-{
-	const char *text = getenv("COPPICE_VIEW");
+struct wished {
+	enum wish wish;
+	const char *by; /* who wishes */
+};
 
-	if (!text || !*text)
-		*ret_wish = WISH_NONE;
-	else if (strcmp(text, "overlay") == 0)
-		*ret_wish = WISH_OVERLAY;
+/* The environment is for this run, the setting for the store. */
+static int read_wish(struct cop_store *store, struct wished *ret, struct cop_error *err)
+{
+	auto_json *settings = NULL;
+	const char *text = getenv("COPPICE_VIEW");
+	int r;
+
+	*ret = (struct wished){.by = "COPPICE_VIEW"};
+	if (!text || !*text) {
+		r = settings_read(store, &settings, err);
+		if (r < 0)
+			return r;
+		text = settings_view(settings);
+		ret->by = "the store's setting 'view'";
+	}
+	if (!text)
+		return 0;
+	if (strcmp(text, "overlay") == 0)
+		ret->wish = WISH_OVERLAY;
 	else if (strcmp(text, "copy") == 0)
-		*ret_wish = WISH_COPY;
+		ret->wish = WISH_COPY;
 	else
-		return err_set(err, -EINVAL,
-			       "COPPICE_VIEW is '%s': it must be 'overlay' or 'copy'",
-			       text);
+		return err_set(err, -EINVAL, "%s is '%s': it must be 'overlay' or 'copy'",
+			       ret->by, text);
 	return 0;
 }
 
@@ -47,18 +64,25 @@ static void choose_copy(struct choice *choice, const char *why)
 	(void)snprintf(choice->text, sizeof(choice->text), "copy (%s)", why);
 }
 
+static void choose_none(struct choice *choice)
+{
+	(void)snprintf(choice->text, sizeof(choice->text), "none (%s)",
+		       choice->error.message);
+}
+
 static void choose(struct choice *choice, struct cop_store *store)
 {
-	enum wish wish = WISH_NONE;
-	int r = read_wish(&wish, &choice->error);
+	struct wished wished;
+	char why[96];
+	int r = read_wish(store, &wished, &choice->error);
 
 	if (r < 0) {
-		(void)snprintf(choice->text, sizeof(choice->text), "none (%s)",
-			       choice->error.message);
+		choose_none(choice);
 		return;
 	}
-	if (wish == WISH_COPY) {
-		choose_copy(choice, "COPPICE_VIEW asks for it");
+	if (wished.wish == WISH_COPY) {
+		(void)snprintf(why, sizeof(why), "%s asks for it", wished.by);
+		choose_copy(choice, why);
 		return;
 	}
 	r = overlay_probe(store, &choice->error);
@@ -69,13 +93,12 @@ static void choose(struct choice *choice, struct cop_store *store)
 			"overlay (a view costs nothing, a commit what was changed)");
 		return;
 	}
-	if (wish == WISH_NONE) {
+	if (wished.wish == WISH_NONE) {
 		choose_copy(choice, choice->error.message);
 		return;
 	}
-	(void)err_prefix(&choice->error, r, "COPPICE_VIEW asks for overlay views");
-	(void)snprintf(choice->text, sizeof(choice->text), "none (%s)",
-		       choice->error.message);
+	(void)err_prefix(&choice->error, r, "%s asks for overlay views", wished.by);
+	choose_none(choice);
 }
 
 /* NULL: out of memory */
@@ -99,6 +122,27 @@ static struct choice *get_choice(struct cop_store *store)
 	choice->next = choices;
 	choices = choice;
 	return choice;
+}
+
+int view_set_default(struct cop_store *store, const char *kind, struct cop_error *err)
+{
+	int r;
+
+	if (strcmp(kind, "auto") == 0)
+		return settings_set_view(store, NULL, err);
+	if (strcmp(kind, "overlay") != 0 && strcmp(kind, "copy") != 0)
+		return err_set(
+			err, -EINVAL,
+			"there is no kind of view '%s': it is 'overlay', 'copy' or "
+			"'auto'",
+			kind);
+	if (strcmp(kind, "overlay") == 0) {
+		r = overlay_probe(store, err);
+		if (r < 0)
+			return err_prefix(err, r, "use overlay views in store '%s'",
+					  cop_store_path(store));
+	}
+	return settings_set_view(store, kind, err);
 }
 
 int view_choose(struct cop_store *store, const struct view_ops **ret_ops,

@@ -16,6 +16,11 @@
 /* view_describe() - which view is in use and why, one line for status and logs; static */
 const char *view_describe(struct cop_store *store);
 
+/* view_set_default() - "overlay" or "copy" for all who open the store from now on; "auto":
+ * what works.  COPPICE_VIEW in the environment goes before it.  Durable.  Return: 0;
+ * -EINVAL for another @kind; what keeps overlay views from working here. */
+int view_set_default(struct cop_store *store, const char *kind, struct cop_error *err);
+
 /*
  * view_export() - lay out @tree in @dir_fd, an empty directory, with full fidelity
  *

@@ -126,6 +126,18 @@ def status_says_which_view_is_in_use(p):
     assert "it takes overlay views" in result.stderr
 
 
+def a_store_can_be_made_for_one_kind_of_view(p):
+    plain = {k: v for k, v in os.environ.items() if k != "COPPICE_VIEW"}
+    p.run("init", "--view", "copy", env=plain)
+    assert re.search("^view: +copy .*setting 'view'", p.out("status", env=plain), re.M)
+    overlay = {**plain, "COPPICE_VIEW": "overlay"}
+    assert re.search("^view: +overlay", p.out("status", env=overlay), re.M)
+    assert "no kind of view 'fast'" in p.error("init", "--view", "fast", status=2)
+    assert re.search("^view: +copy", p.out("status", env=plain), re.M)
+    p.run("init", "--view", "auto", env=plain)
+    assert re.search("^view: +overlay", p.out("status", env=plain), re.M)
+
+
 def main():
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(CLONE_NEWNS) < 0 or libc.mount(None, b"/", None, MS_REC | MS_SLAVE, None) < 0:
