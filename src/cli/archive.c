@@ -260,7 +260,7 @@ static int run_export(struct cli *cli, int argc, char **argv, struct cop_error *
 	if (format == FORMAT_DIR)
 		r = object_verify(cli->store, &digest, cli->progress, err);
 	if (r < 0)
-		return r;
+		return err_prefix(err, r, "export '%s'", argv[0]);
 	r = format == FORMAT_DIR
 		    ? export_directory(cli, tree, argv[1], err)
 		    : export_archive(cli, tree, format,
