@@ -7,12 +7,59 @@
 #include <stdio.h>
 #include <string.h>
 
+static size_t escape_one(unsigned char c, char text[5])
+{
+	switch (c) {
+	case '\n':
+		(void)strcpy(text, "\\n");
+		break;
+	case '\t':
+		(void)strcpy(text, "\\t");
+		break;
+	default:
+		(void)snprintf(text, 5, "\\x%02x", c);
+	}
+	return strlen(text);
+}
+
+static bool is_control(unsigned char c)
+{
+	return c < 0x20 || c == 0x7f;
+}
+
+void err_escape(char *text, size_t size)
+{
+	char plain[COP_ERROR_MAX], one[5];
+	size_t used = 0;
+
+	for (const char *c = text;; c++) {
+		if (!*c)
+			return;
+		if (is_control((unsigned char)*c))
+			break;
+	}
+	(void)snprintf(plain, sizeof(plain), "%s", text);
+	for (const char *c = plain; *c; c++) {
+		size_t n = 1;
+
+		one[0] = *c;
+		if (is_control((unsigned char)*c))
+			n = escape_one((unsigned char)*c, one);
+		if (used + n >= size)
+			break;
+		memcpy(text + used, one, n);
+		used += n;
+	}
+	text[used] = '\0';
+}
+
 static void printf_like(3, 0)
 	set_text(struct cop_error *err, int code, const char *format, va_list ap)
 {
 	assert(code < 0);
 	err->code = code;
 	(void)vsnprintf(err->message, sizeof(err->message), format, ap);
+	err_escape(err->message, sizeof(err->message));
 }
 
 static void append_reason(struct cop_error *err, int code)

@@ -5,6 +5,9 @@
  *
  * All of these return the code, so that `return err_set(...)` is one statement; @err may
  * be NULL.  Safe from any thread as long as each has an error of its own.
+ *
+ * A message is one line, whatever names it quotes: control characters become "\\n", "\\t"
+ * and "\\x1b".
  */
 #pragma once
 
@@ -33,3 +36,7 @@ int err_oom(struct cop_error *err);
 
 /* err_copy() - hand an error on from a thread or a nested operation; returns its code */
 int err_copy(struct cop_error *err, const struct cop_error *from);
+
+/* err_escape() - what is done to every message, for text that stands elsewhere; cut where
+ * it would take more than @size bytes, of which COP_ERROR_MAX are looked at */
+void err_escape(char *text, size_t size);

@@ -20,6 +20,7 @@ struct work {
 	unsigned int head, n_queued, n_running, n_waiting;
 	bool closed;
 	struct cop_error error;
+	bool is_inline; /* no threads: work_add() does it */
 	unsigned int n_threads;
 	pthread_t threads[MOST_THREADS];
 };
@@ -34,6 +35,14 @@ unsigned int work_default_threads(void)
 	if (n < 1)
 		n = 1;
 	return n > MOST_THREADS ? MOST_THREADS : (unsigned int)n;
+}
+
+/* For traces and for tests that count system calls. */
+static bool threads_are_off(void)
+{
+	const char *text = getenv("COPPICE_THREADS");
+
+	return text && strcmp(text, "0") == 0;
 }
 
 static void *take_item(struct work *work)
@@ -122,6 +131,11 @@ int work_new(const struct work_ops *ops, void *data, unsigned int n_threads,
 	(void)pthread_cond_init(&work->not_empty, NULL);
 	(void)pthread_cond_init(&work->not_full, NULL);
 	(void)pthread_cond_init(&work->idle, NULL);
+	work->is_inline = threads_are_off();
+	if (work->is_inline) {
+		*ret = TAKE_PTR(work);
+		return 0;
+	}
 	if (n_threads == 0)
 		n_threads = work_default_threads();
 	r = start_threads(work, n_threads > MOST_THREADS ? MOST_THREADS : n_threads);
@@ -139,7 +153,9 @@ int work_add(struct work *work, void *item)
 	while (work->n_queued == QUEUE_LENGTH && work->error.code == 0)
 		(void)pthread_cond_wait(&work->not_full, &work->mutex);
 	r = work->error.code;
-	if (r == 0) {
+	if (r == 0 && work->is_inline) {
+		run_item(work, item);
+	} else if (r == 0) {
 		work->queue[(work->head + work->n_queued) % QUEUE_LENGTH] = item;
 		work->n_queued++;
 		if (work->n_waiting > 0 && work->n_queued >= WAKE_AT)

@@ -22,7 +22,8 @@ struct work_ops {
 /* work_default_threads() - processors this process may use, 1 to 64 */
 unsigned int work_default_threads(void);
 
-/* work_new() - start @n_threads (0: the default); signals are blocked in them */
+/* work_new() - start @n_threads (0: the default); signals are blocked in them.  With
+ * COPPICE_THREADS=0 in the environment there are none: work_add() runs the item. */
 int work_new(const struct work_ops *ops, void *data, unsigned int n_threads,
 	     struct work **ret, struct cop_error *err);
 

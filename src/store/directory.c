@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A directory on disk into the store, from scan to ref. */
+#include <fcntl.h>
+
 #include "store/private.h"
 
 /* How often all is staged again because the pool lost a file meanwhile. */
@@ -76,6 +78,36 @@ static int commit_once(struct cop_store *store, int dir_fd,
 	return store_commit(store, &request, ret_digest, err);
 }
 
+/* What is scanned would grow while it is scanned. */
+static int check_apart(const struct cop_store *store, int dir_fd, struct cop_error *err)
+{
+	auto_close int fd = openat(store->fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct stat dir, here = {}, last;
+
+	if (fd < 0 || fstat(dir_fd, &dir) < 0)
+		return err_errno(err, "look at store '%s'", store->path);
+	do {
+		int parent;
+
+		last = here;
+		if (fstat(fd, &here) < 0)
+			return err_errno(err, "look at what holds store '%s'",
+					 store->path);
+		if (here.st_dev == dir.st_dev && here.st_ino == dir.st_ino)
+			return err_set(err, -EINVAL,
+				       "the store '%s' itself lies in it; use a store "
+				       "elsewhere",
+				       store->path);
+		parent = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (parent < 0)
+			return err_errno(err, "look at what holds store '%s'",
+					 store->path);
+		closep(&fd);
+		fd = parent;
+	} while (here.st_dev != last.st_dev || here.st_ino != last.st_ino);
+	return 0;
+}
+
 int store_commit_directory(struct cop_store *store, int dir_fd,
 			   const struct commit_directory_options *options,
 			   struct cop_digest *ret_digest, struct cop_error *err)
@@ -88,6 +120,8 @@ int store_commit_directory(struct cop_store *store, int dir_fd,
 	/* Before the long work, not after it. */
 	if (r == 0 && options->name)
 		r = ref_check_name(options->class, options->name, err);
+	if (r == 0)
+		r = check_apart(store, dir_fd, err);
 	if (r < 0)
 		return r;
 	for (int i = 0; i < TRIES; i++) {

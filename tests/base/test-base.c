@@ -40,6 +40,24 @@ static void a_long_message_is_cut_not_overrun(void **state)
 	assert_int_equal(strlen(err.message), COP_ERROR_MAX - 1);
 }
 
+static void an_error_is_one_line_whatever_it_names(void **state)
+{
+	struct cop_error err = {};
+	char name[COP_ERROR_MAX * 2];
+
+	(void)state;
+	(void)err_code(&err, -ENOENT, "open '%s'", "a\nb\tc\x1b[31m\x7f\xc3\xa9");
+	assert_string_equal(err.message, "open 'a\\nb\\tc\\x1b[31m\\x7f\xc3\xa9': "
+					 "No such file or directory");
+	(void)err_prefix(&err, -ENOENT, "in '%s'", "\r");
+	assert_non_null(strstr(err.message, "in '\\x0d': open 'a\\nb"));
+	memset(name, '\n', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	(void)err_set(&err, -EINVAL, "%s", name);
+	assert_null(strchr(err.message, '\n'));
+	assert_true(strlen(err.message) < COP_ERROR_MAX);
+}
+
 static void a_buffer_grows_and_keeps_nul_bytes(void **state)
 {
 	auto_buf buf = {};
@@ -163,6 +181,7 @@ static void sizes_read_well(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_error_is_one_line_whatever_it_names),
 		cmocka_unit_test(an_error_says_operation_object_and_reason),
 		cmocka_unit_test(an_error_that_nobody_wants_is_still_a_code),
 		cmocka_unit_test(a_long_message_is_cut_not_overrun),

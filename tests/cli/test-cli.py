@@ -336,6 +336,25 @@ def output_that_cannot_be_written_is_an_error(p):
     assert result.returncode == 1 and "standard output" in result.stderr, result
 
 
+def a_directory_that_holds_its_own_store_is_refused(p):
+    p.run("commit", p.tree, "one")
+    before = p.snapshot()
+    for place in (p.top, p.store, "/"):
+        assert "itself lies in it" in p.error("commit", place, "two")
+    assert p.snapshot() == before
+    beside = p.top / "tree" / "store"
+    subprocess.run([COPPICE, "--store", beside, "init"], check=True, capture_output=True)
+    p.run("commit", p.tree, "with-another-store")
+
+
+def names_with_newlines_leave_an_error_in_one_line(p):
+    name = "two\nlines\x1b[31m"
+    (p.tree / name).mkdir()
+    assert "two\\nlines\\x1b[31m" in p.error("import", p.top / (name + "?"), "x")
+    p.run("commit", p.tree, "one")
+    assert "two\\nlines" in p.error("cat", "one", name)
+
+
 class Skipped:
     def __init__(self, why):
         self.why = why
