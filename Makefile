@@ -2,7 +2,7 @@
 BUILD := build
 CHECK := build-check
 
-.PHONY: all demo check check-long bench install clean packages
+.PHONY: all demo check check-long torture torture-errors torture-mutants bench install clean packages
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
 
@@ -22,6 +22,24 @@ check:
 # The same with minutes of random changes to views in place of seconds.
 check-long:
 	@COPPICE_FUZZ_COUNT=5000 $(MAKE) --no-print-directory check
+
+# Kills, power cuts, full disks, crowds and damage (docs/promises.md), for about an hour.
+MINUTES := 60
+torture: packages
+	@tools/install-packages check
+	@$(MAKE) --no-print-directory all
+	@tools/torture $(MINUTES) $(BUILD)
+
+# Every system call of every operation fails once, with each error that it can have.
+torture-errors: packages
+	@tools/install-packages check
+	@$(MAKE) --no-print-directory all
+	@COPPICE=$(BUILD)/coppice python3 tests/torture/sweep.py error
+
+# One sync, lock or digest check is left out at a time; a test must notice.
+torture-mutants: packages
+	@tools/install-packages build check
+	@python3 tests/torture/mutants.py build-mutants
 
 bench: packages
 	@tools/install-packages bench

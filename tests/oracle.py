@@ -36,8 +36,9 @@ def verity(data):
 
 
 class Oracle:
-    def __init__(self, store):
+    def __init__(self, store, allow_marks=False):
         self.store = pathlib.Path(store)
+        self.allow_marks = allow_marks
         self.complaints = []
         self.needed_objects = set()
         self.needed_files = set()
@@ -66,7 +67,7 @@ class Oracle:
         if digest in self.needed_objects:
             return
         self.needed_objects.add(digest)
-        if (self.store / "meta/damaged" / digest).exists():
+        if not self.allow_marks and (self.store / "meta/damaged" / digest).exists():
             self.complain(f"object {digest} carries a mark of damage")
         try:
             image = (self.store / "objects" / digest[:2] / digest[2:]).read_bytes()

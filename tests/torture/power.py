@@ -1,0 +1,192 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""power.py [--cuts N] [--seconds S] [--seed S] [--file-system ext4|xfs]...
+
+The power fails at any time while trees are committed and garbage is collected, and another
+process forces the journal, so that names reach the disk before contents that nobody waited
+for.  The file system is shut down by the ioctl that drops what is not in its journal,
+mounted again and judged: every commit that said 0 is there and whole, every other is there
+as a whole or not at all.
+"""
+import argparse
+import array
+import fcntl
+import os
+import pathlib
+import random
+import subprocess
+import sys
+import threading
+import time
+
+import lab
+
+SHUTDOWN, NO_LOG_FLUSH = 0x8004587D, 2
+MAKE = {"ext4": ["mkfs.ext4", "-q", "-F"], "xfs": ["mkfs.xfs", "-q", "-f"]}
+SIZE = {"ext4": 96 << 20, "xfs": 320 << 20}
+NAMES = ["a", "b", "dir/c", "dir/d"]
+
+
+class Disk:
+    def __init__(self, top, kind):
+        self.kind, self.image, self.path = kind, top / f"{kind}.img", top / kind
+        self.path.mkdir()
+        with open(self.image, "wb") as file:
+            file.truncate(SIZE[kind])
+        subprocess.run([*MAKE[kind], self.image], check=True, capture_output=True)
+
+    def mount(self):
+        subprocess.run(["mount", "-t", self.kind, "-o", "loop", self.image, self.path], check=True,
+                       capture_output=True)
+
+    def unmount(self):
+        for _ in range(100):
+            if subprocess.run(["umount", self.path], check=False, capture_output=True).returncode == 0:
+                return
+            time.sleep(0.05)
+        raise lab.Violation("the file system stays busy")
+
+    def cut(self):
+        fd = os.open(self.path, os.O_RDONLY)
+        fcntl.ioctl(fd, SHUTDOWN, array.array("I", [NO_LOG_FLUSH]))
+        os.close(fd)
+
+
+class Life:
+    """From one mount to the cut."""
+
+    def __init__(self, disk, trees, known, rng):
+        self.disk, self.trees, self.rng = disk, trees, rng
+        self.store = disk.path / "store"
+        self.known = known  # name -> digests of which it may have one
+        self.off = threading.Event()
+        self.n_commits = 0
+        self.processes = set()
+
+    def coppice(self, *args):
+        process = subprocess.Popen([lab.COPPICE, "--store", self.store, *map(str, args)],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.processes.add(process)
+        status = process.wait()
+        self.processes.discard(process)
+        return status
+
+    def commits(self):
+        rng = random.Random(self.rng.random())
+        while not self.off.is_set():
+            name, (tree, digest) = rng.choice(NAMES), rng.choice(self.trees)
+            if rng.random() < 0.2:
+                self.coppice("gc")
+                continue
+            self.known[name] = self.known[name] | {digest}
+            if self.coppice("commit", tree, name) == 0:
+                # Nobody else writes names, so this one is it.
+                self.known[name] = {digest}
+                self.n_commits += 1
+
+    def noise(self):
+        try:
+            with open(self.disk.path / "noise", "wb", buffering=0) as file:
+                while not self.off.is_set():
+                    file.write(os.urandom(8))
+                    file.seek(0)
+                    os.fsync(file)
+        except OSError:
+            pass  # the power is off
+
+    def live(self):
+        threads = [threading.Thread(target=self.commits)]
+        if self.rng.random() < 0.8:
+            threads.append(threading.Thread(target=self.noise))
+        for thread in threads:
+            thread.start()
+        time.sleep(self.rng.random() ** 2 * 0.4)
+        self.disk.cut()
+        self.off.set()
+        for process in list(self.processes):
+            process.kill()
+        for thread in threads:
+            thread.join()
+
+
+def check(disk, known):
+    store = disk.path / "store"
+    if not (store / "format").exists():
+        if any(None not in digests for digests in known.values()):
+            raise lab.Violation("the store is gone")
+        return
+    lab.judge(store)
+    refs = lab.refs(store)
+    for name, digests in known.items():
+        if refs.get("name/" + name) not in digests:
+            raise lab.Violation(f"{name} is {refs.get('name/' + name)}, not one of {digests}")
+    lab.run(store, "gc")
+    lab.judge(store, complete=True)
+    now = lab.refs(store)
+    if now != refs:
+        raise lab.Violation("the first command after the cut changed a name")
+    for name in known:
+        known[name] = {refs.get("name/" + name)}
+
+
+def torture(kind, seed, cuts, seconds):
+    """(cuts, commits, violations)"""
+    rng = random.Random(f"{seed} {kind}")
+    top = lab.scratch("power")
+    trees = []
+    for number in range(10):
+        tree = lab.make_tree(top / f"tree-{number}", number, n_files=rng.randrange(3, 40))
+        trees.append((tree, lab.out(top / "elsewhere", "digest", tree)))
+    disk = Disk(top, kind)
+    known = {name: {None} for name in NAMES}
+    deadline = time.monotonic() + seconds
+    n = commits = 0
+    violations = []
+    while n < cuts and time.monotonic() < deadline and not violations:
+        disk.mount()
+        life = Life(disk, trees, known, rng)
+        life.live()
+        disk.unmount()
+        disk.mount()
+        try:
+            check(disk, known)
+        except lab.Violation as problem:
+            violations.append((f"{kind}, cut {n}", str(problem)))
+        disk.unmount()
+        n += 1
+        commits += life.n_commits
+    return kind, n, commits, violations
+
+
+def one(args):
+    return torture(*args)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--cuts", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=3600)
+    parser.add_argument("--seed", type=int, default=int(os.environ.get("COPPICE_SEED", "1")))
+    parser.add_argument("--file-system", action="append", choices=sorted(MAKE))
+    args = parser.parse_args()
+    if not lab.own_mounts():
+        lab.skip("cutting the power needs root")
+    kinds = args.file_system or sorted(MAKE)
+    probe = Disk(lab.scratch("probe"), kinds[0])
+    try:
+        probe.mount()
+        probe.unmount()
+    except subprocess.CalledProcessError as problem:
+        lab.skip(f"no loop devices: {problem.stderr.decode().strip()}")
+    report = lab.Report("power", args.seed)
+    work = [(kind, args.seed, args.cuts // len(kinds), args.seconds) for kind in kinds]
+    for kind, cuts, commits, violations in lab.in_parallel(one, work):
+        report.count(f"cuts on {kind}", cuts)
+        report.count("commits that said 0", commits)
+        for where, what in violations:
+            report.violation(where, what)
+    return report.end()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
