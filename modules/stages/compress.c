@@ -29,11 +29,6 @@ struct compressor *compressor_free(struct compressor *compressor)
 	return NULL;
 }
 
-static void compressor_freep(struct compressor **compressor)
-{
-	*compressor = compressor_free(*compressor);
-}
-
 static int failed(struct compressor *compressor, struct cop_error *err)
 {
 	const char *text = archive_error_string(compressor->archive);
@@ -41,13 +36,33 @@ static int failed(struct compressor *compressor, struct cop_error *err)
 	return err_set(err, -EIO, "compress: %s", text ? text : "unknown error");
 }
 
-static int add_filter(struct archive *archive, const char *kind)
+static int add_lzop(struct archive *archive)
 {
-	if (strcmp(kind, "xz") == 0)
-		return archive_write_add_filter_xz(archive);
-	if (strcmp(kind, "zstd") == 0)
-		return archive_write_add_filter_zstd(archive);
-	return archive_write_add_filter_gzip(archive);
+	return archive_write_add_filter_program(archive, "lzop");
+}
+
+static const struct {
+	const char *kind;
+	int (*add)(struct archive *archive);
+} filters[] = {
+	{"bzip2", archive_write_add_filter_bzip2},
+	{"compress", archive_write_add_filter_compress},
+	{"gzip", archive_write_add_filter_gzip},
+	{"lzip", archive_write_add_filter_lzip},
+	{"lzma", archive_write_add_filter_lzma},
+	{"lzop", add_lzop},
+	{"xz", archive_write_add_filter_xz},
+	{"zstd", archive_write_add_filter_zstd},
+};
+
+/* Return: the place in the table, or its size. */
+static size_t find_filter(const char *kind)
+{
+	size_t i = 0;
+
+	while (i < ARRAY_SIZE(filters) && strcmp(filters[i].kind, kind) != 0)
+		i++;
+	return i;
 }
 
 static int start_filter(struct compressor *compressor, const char *kind,
@@ -55,16 +70,21 @@ static int start_filter(struct compressor *compressor, const char *kind,
 {
 	struct archive *archive = compressor->archive = archive_write_new();
 	struct archive_entry *entry = archive_entry_new();
+	size_t filter = find_filter(kind);
 	int r = 0;
 
 	if (!archive || !entry) {
 		archive_entry_free(entry);
 		return err_oom(err);
 	}
+	if (filter == ARRAY_SIZE(filters)) {
+		archive_entry_free(entry);
+		return err_set(err, -EINVAL, "compression '%s' is not known", kind);
+	}
 	archive_entry_set_filetype(entry, AE_IFREG);
 	archive_entry_set_pathname(entry, "archive");
 	if (archive_write_set_format_raw(archive) != ARCHIVE_OK ||
-	    add_filter(archive, kind) != ARCHIVE_OK)
+	    filters[filter].add(archive) != ARCHIVE_OK)
 		r = failed(compressor, err);
 	/* The time of compressing is not content; nor is padding at the end. */
 	if (r == 0 && strcmp(kind, "gzip") == 0 &&
@@ -79,38 +99,30 @@ static int start_filter(struct compressor *compressor, const char *kind,
 	return r;
 }
 
-static int find_kind(const char *name, const char **ret_kind, struct cop_error *err)
+const char *compressor_kind(const char *name)
 {
 	static const struct {
 		const char *ending, *kind;
 	} endings[] = {
-		{".gz", "gzip"}, {".tgz", "gzip"}, {".taz", "gzip"},  {".xz", "xz"},
-		{".txz", "xz"},	 {".zst", "zstd"}, {".tzst", "zstd"}, {".bz2", ""},
-		{".tbz2", ""},	 {".tbz", ""},	   {".lz", ""},	      {".lzma", ""},
-		{".tlz", ""},	 {".lzo", ""},	   {".Z", ""},
+		{".gz", "gzip"},    {".tgz", "gzip"},	  {".taz", "gzip"},
+		{".xz", "xz"},	    {".txz", "xz"},	  {".zst", "zstd"},
+		{".tzst", "zstd"},  {".bz2", "bzip2"},	  {".tbz2", "bzip2"},
+		{".tbz", "bzip2"},  {".tz2", "bzip2"},	  {".lz", "lzip"},
+		{".lzma", "lzma"},  {".tlz", "lzma"},	  {".lzo", "lzop"},
+		{".Z", "compress"}, {".taZ", "compress"},
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(endings); i++) {
-		if (!text_ends_with(name, endings[i].ending))
-			continue;
-		if (!endings[i].kind[0])
-			return err_set(err, -EOPNOTSUPP,
-				       "'%s': only .gz, .xz and .zst compression is "
-				       "known",
-				       name);
-		*ret_kind = endings[i].kind;
-		return 0;
-	}
-	return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(endings); i++)
+		if (text_ends_with(name, endings[i].ending))
+			return endings[i].kind;
+	return "none";
 }
 
-int compressor_new(int fd, const char *name, struct compressor **ret,
+int compressor_new(int fd, const char *kind, struct compressor **ret,
 		   struct cop_error *err)
 {
-	cleanup_with(compressor_freep) struct compressor *compressor =
-		calloc(1, sizeof(*compressor));
-	const char *kind = NULL;
-	int r;
+	auto_ptr(compressor) compressor = calloc(1, sizeof(*compressor));
+	int r = 0;
 
 	if (!compressor)
 		return err_oom(err);
@@ -118,8 +130,7 @@ int compressor_new(int fd, const char *name, struct compressor **ret,
 	compressor->buffer = malloc(BUFFER);
 	if (!compressor->buffer)
 		return err_oom(err);
-	r = find_kind(name, &kind, err);
-	if (r == 0 && kind)
+	if (strcmp(kind, "none") != 0)
 		r = start_filter(compressor, kind, err);
 	if (r == 0)
 		*ret = TAKE_PTR(compressor);

@@ -1,19 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A file that is compressed while it is written, as its name says: .gz .tgz, .xz .txz,
- * .zst .tzst, else not at all.  The same bytes in give the same bytes out. */
+/* A file that is compressed while it is written.  The same bytes in give the same bytes
+ * out. */
 #pragma once
 
 #include "base/error.h"
 
 struct compressor;
 
+/* compressor_kind() - what a name's ending asks for, as GNU tar reads it: "gzip" for .gz,
+ * .tgz and .taz, and so on; "none" for others */
+const char *compressor_kind(const char *name);
+
 /*
  * compressor_new() - write to @fd, which is borrowed
- * @name: of the file; -EOPNOTSUPP for endings of compressions that are not known here
+ * @kind: "none", "bzip2", "compress", "gzip", "lzip", "lzma", "lzop" (by the program of
+ *        that name), "xz" or "zstd"; -EINVAL for others
  */
-int compressor_new(int fd, const char *name, struct compressor **ret,
+int compressor_new(int fd, const char *kind, struct compressor **ret,
 		   struct cop_error *err);
 struct compressor *compressor_free(struct compressor *compressor);
+DEFINE_AUTO_PTR(compressor)
 
 /* compressor_write() - all of it, or a negative errno */
 int compressor_write(struct compressor *compressor, const void *data, size_t size,

@@ -78,6 +78,7 @@ static const struct kit_module modules[] = {
 	{"org.osbuild.mkfs.ext4", stage_mkfs_ext4},
 	{"org.osbuild.mkfs.fat", stage_mkfs_fat},
 	{"org.osbuild.noop", stage_noop},
+	{"org.osbuild.oci-archive", stage_oci_archive},
 	{"org.osbuild.qemu", stage_qemu},
 	{"org.osbuild.sfdisk", stage_sfdisk},
 	{"org.osbuild.squashfs", stage_squashfs},

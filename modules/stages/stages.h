@@ -25,6 +25,7 @@ int stage_mkdir(struct kit *kit);
 int stage_mkfs_ext4(struct kit *kit);
 int stage_mkfs_fat(struct kit *kit);
 int stage_noop(struct kit *kit);
+int stage_oci_archive(struct kit *kit);
 int stage_qemu(struct kit *kit);
 int stage_run(struct kit *kit);
 int stage_sfdisk(struct kit *kit);

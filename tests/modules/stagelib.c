@@ -75,6 +75,10 @@ static json_t *arguments_of(struct world *world, const char *options)
 			json_object_get(arguments, "inputs"), file_inputs[i],
 			json_pack("{s:s, s:{s:{s:{}}}}", "path", input.data, "data",
 				  "files", world->file));
+	if (world->only_tree)
+		(void)json_object_set_new(
+			arguments, "inputs",
+			json_pack("{s:{s:s}}", "tree", "path", input.data));
 	return arguments;
 }
 

@@ -17,6 +17,7 @@ struct world {
 	int input_fd;
 	int64_t source_epoch; /* -1 at first: none */
 	const char *file;     /* the one of the inputs "image" and "file"; NULL: none */
+	bool only_tree;	      /* "tree" is the only input, for stages that take all */
 	struct cop_error err;
 };
 

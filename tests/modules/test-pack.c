@@ -8,6 +8,7 @@
 #include "base/process.h"
 #include "modkit/tool.h"
 #include "modules/stages/stages.h"
+#include "json/json.h"
 
 static bool has(const char *program)
 {
@@ -238,6 +239,122 @@ static void a_squashfs_holds_the_tree(void **state)
 	assert_same_tree(world, "back", "src");
 }
 
+/* A blob of the archive that was unpacked to oci/, by its description. */
+static json_t *read_blob(struct world *world, const json_t *description)
+{
+	const char *digest = json_string_value(json_object_get(description, "digest"));
+	auto_buf text = {};
+	json_t *json = NULL;
+	char path[128];
+
+	assert_non_null(digest);
+	(void)snprintf(path, sizeof(path), "oci/blobs/sha256/%s",
+		       digest + strlen("sha256:"));
+	read_whole(world, path, &text);
+	assert_int_equal(json_integer_value(json_object_get(description, "size")),
+			 text.size);
+	assert_ok(json_read(buf_text(&text), text.size, &json, &world->err), &world->err);
+	return json;
+}
+
+static const char oci_options[] =
+	"{'filename': 'image.oci', 'architecture': 'arm64', 'variant': 'v8', 'config':"
+	" {'Cmd': ['/bin/sh'], 'Env': ['A=b'], 'ExposedPorts': ['80/tcp'], 'User': 'me',"
+	" 'Labels': {'l': '1'}, 'WorkingDir': '/w'}, 'annotations': {'a': 'b'}}";
+
+static void an_oci_archive_is_sound_and_holds_the_layers(void **state)
+{
+	struct world *world = *state;
+	auto_json *index = NULL, *manifest = NULL, *config = NULL;
+	auto_buf text = {};
+	json_t *layers, *settings;
+	char command[512];
+
+	make_source(world);
+	shell(world, "cp -a src/. input");
+	world->source_epoch = 1700000000;
+	world->only_tree = true;
+	assert_ok(stage_with(world, stage_oci_archive, oci_options), &world->err);
+	shell(world,
+	      "mkdir oci; tar -xf tree/image.oci -C oci\n"
+	      "test \"$(ls -A tree)\" = image.oci\n"
+	      "cd oci/blobs/sha256; for b in *; do echo $b $b; done | sed 's/ /  /'"
+	      " | sha256sum -c --quiet");
+	read_whole(world, "oci/index.json", &text);
+	assert_ok(json_read(buf_text(&text), text.size, &index, &world->err),
+		  &world->err);
+	manifest =
+		read_blob(world, json_array_get(json_object_get(index, "manifests"), 0));
+	config = read_blob(world, json_object_get(manifest, "config"));
+	assert_string_equal(json_string_value(json_object_get(config, "created")),
+			    "2023-11-14T22:13:20+00:00");
+	assert_string_equal(json_string_value(json_object_get(config, "variant")), "v8");
+	settings = json_object_get(config, "config");
+	assert_true(json_is_object(
+		json_object_get(json_object_get(settings, "ExposedPorts"), "80/tcp")));
+	layers = json_object_get(manifest, "layers");
+	assert_int_equal(json_array_size(layers), 1);
+	(void)snprintf(
+		command, sizeof(command),
+		"l=oci/blobs/sha256/%s; echo %s | cut -d: -f2 >id\n"
+		"test \"$(zcat <$l | sha256sum | cut -d' ' -f1)\" = \"$(cat id)\"\n"
+		"mkdir back; tar --numeric-owner -xzf $l -C back\n"
+		"touch -d @1500000000 back src",
+		json_string_value(json_object_get(json_array_get(layers, 0), "digest")) +
+			strlen("sha256:"),
+		json_string_value(json_array_get(
+			json_object_get(json_object_get(config, "rootfs"), "diff_ids"),
+			0)));
+	shell(world, command);
+	shell(world, "chmod --reference=src back");
+	assert_same_tree(world, "back", "src");
+}
+
+static void an_oci_archive_is_the_same_twice(void **state)
+{
+	struct world *world = *state;
+
+	make_source(world);
+	shell(world, "cp -a src/. input");
+	assert_ok(stage_with(world, stage_oci_archive, oci_options), &world->err);
+	shell(world, "mv tree/image.oci first; sleep 1.1");
+	assert_ok(stage_with(world, stage_oci_archive, oci_options), &world->err);
+	assert_same_file(world, "tree/image.oci", "first");
+}
+
+static void every_compression_of_tar_is_one_that_tar_reads(void **state)
+{
+	static const char *const endings[] = {".tar",	  ".tar.gz",  ".tar.bz2",
+					      ".tar.xz",  ".tar.zst", ".tar.lzma",
+					      ".tar.lzo", ".tar.lz"};
+	static const char *const programs[] = {"true", "gzip", "bzip2", "xz",
+					       "zstd", "xz",   "lzop",	"lzip"};
+	struct world *world = *state;
+
+	make_source(world);
+	shell(world, "cp -a src/. input");
+	for (size_t i = 0; i < ARRAY_SIZE(endings); i++) {
+		char options[128], command[256];
+
+		if (!has(programs[i]))
+			continue;
+		(void)snprintf(options, sizeof(options), "{'filename': 'a%s'}",
+			       endings[i]);
+		assert_ok(stage_with(world, stage_tar, options), &world->err);
+		(void)snprintf(command, sizeof(command),
+			       "rm -rf back; mkdir back\n"
+			       "tar --numeric-owner -xf tree/a%s -C back\n"
+			       "touch -d @1500000000 back src",
+			       endings[i]);
+		shell(world, command);
+		assert_same_tree(world, "back", "src");
+	}
+	assert_ok(
+		stage_with(world, stage_tar, "{'filename': 'b', 'compression': 'zstd'}"),
+		&world->err);
+	shell(world, "cmp tree/b tree/a.tar.zst");
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 
 int main(void)
@@ -250,6 +367,9 @@ int main(void)
 		T(compressed_files_are_the_programs_own),
 		T(read_only_file_systems_are_the_same_twice),
 		T(a_squashfs_holds_the_tree),
+		T(an_oci_archive_is_sound_and_holds_the_layers),
+		T(an_oci_archive_is_the_same_twice),
+		T(every_compression_of_tar_is_one_that_tar_reads),
 	};
 
 	/* The shared libarchive asks for it; the static program has no locale. */

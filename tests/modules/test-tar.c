@@ -4,9 +4,9 @@
 #include <fcntl.h>
 #include <sys/xattr.h>
 
-#include "tar/header.h"
-#include "tar/acl.h"
 #include "modules/stages/stages.h"
+#include "tar/acl.h"
+#include "tar/header.h"
 
 #define PLAIN "'acls': false, 'selinux': false, 'xattrs': false"
 
@@ -146,15 +146,17 @@ static void attributes_are_kept_in_pax_headers(void **state)
 		memmem(archive.data, archive.size, "28 SCHILY.xattr.user.test=v\n", 28));
 }
 
-static void unknown_compressions_are_refused(void **state)
+static void what_is_not_known_is_refused(void **state)
 {
 	struct world *world = *state;
 
-	assert_fails(stage_with(world, stage_tar, "{'filename': 'x.tar.bz2'}"),
+	assert_fails(stage_with(world, stage_tar,
+				"{'filename': 'x.tar', 'compression': 'lz5'}"),
+		     -EINVAL, &world->err);
+	assert_non_null(strstr(world->err.message, "'lz5'"));
+	assert_fails(stage_with(world, stage_tar,
+				"{'filename': 'x.tar', 'transform': 's/a/b/'}"),
 		     -EOPNOTSUPP, &world->err);
-	assert_fails(
-		stage_with(world, stage_tar, "{'filename': 'x.tar', 'sparse': true}"),
-		-EOPNOTSUPP, &world->err);
 	assert_fails(stage_with(world, stage_tar,
 				"{'filename': 'x.tar', 'paths': [], 'root-node': "
 				"'omit'}"),
@@ -306,7 +308,7 @@ int main(void)
 		T(paths_are_archived_in_the_order_that_is_given),
 		T(a_path_that_leaves_the_tree_is_refused),
 		T(attributes_are_kept_in_pax_headers),
-		T(unknown_compressions_are_refused),
+		T(what_is_not_known_is_refused),
 		cmocka_unit_test(a_plain_header_has_these_bytes),
 		cmocka_unit_test(long_names_go_where_the_format_has_room),
 		cmocka_unit_test(large_numbers_and_fractions_are_kept),
