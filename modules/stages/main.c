@@ -58,10 +58,15 @@ int iconv_close(iconv_t descriptor)
 
 static const struct kit_module modules[] = {
 	{"org.coppice.apt.sources", stage_apt_sources},
+	{"org.coppice.boot.grub", stage_boot_grub},
+	{"org.coppice.boot.systemd", stage_boot_systemd},
 	{"org.coppice.deb.configure", stage_deb_configure},
 	{"org.coppice.deb.unpack", stage_deb_unpack},
+	{"org.coppice.disk", stage_disk},
 	{"org.coppice.files", stage_files},
 	{"org.coppice.hosts", stage_hosts},
+	{"org.coppice.initramfs", stage_initramfs},
+	{"org.coppice.kernel", stage_kernel},
 	{"org.coppice.run", stage_run},
 	{"org.osbuild.chmod", stage_chmod},
 	{"org.osbuild.chown", stage_chown},

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Unpacked packages become installed ones, and the tree is left as any other build would
  * leave it. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,6 +13,9 @@
 
 #define APT_STATES	"var/lib/apt/extended_states"
 #define STATES_SIZE_MAX (64 * MIB)
+
+#define UPDATE_INITRAMFS "usr/sbin/update-initramfs"
+#define COVER		 "/tmp/update-initramfs"
 
 static int check_strings(struct kit *kit, const json_t *list, const char *where)
 {
@@ -121,11 +125,43 @@ static int mark_automatic(struct kit *kit, const json_t *automatic)
 	return r == 0 ? write_marks(kit, marks) : r;
 }
 
+/* What update-initramfs is while packages are configured; NULL: itself. */
+static int cover_initramfs(struct kit *kit, struct command_bind *bind)
+{
+	static const char nothing[] = "#!/bin/sh\nexit 0\n";
+	auto_close int fd = -EBADF;
+	struct stat st;
+
+	if (root_stat(kit->tree_fd, UPDATE_INITRAMFS, &st, NULL) < 0)
+		return 0;
+	fd = open(COVER, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
+	if (fd < 0 || fchmod(fd, 0755) < 0 ||
+	    fs_write_all(fd, nothing, strlen(nothing)) < 0)
+		return err_errno(kit->err, "write '%s'", COVER);
+	*bind = (struct command_bind){COVER, UPDATE_INITRAMFS};
+	return 1;
+}
+
+static int configure(struct kit *kit, bool skip_initramfs)
+{
+	static const char *const arguments[] = {"--configure", "-a", NULL};
+	struct command_bind bind = {};
+	int n = skip_initramfs ? cover_initramfs(kit, &bind) : 0, r;
+
+	if (n < 0)
+		return n;
+	r = dpkg_run(kit, arguments, &bind, (size_t)n);
+	if (n > 0)
+		(void)unlink(COVER);
+	return r;
+}
+
 int stage_deb_configure(struct kit *kit)
 {
-	static const char *const keys[] = {"packages", "automatic", NULL};
-	static const char *const arguments[] = {"--configure", "-a", NULL};
+	static const char *const keys[] = {"packages", "automatic", "skip-initramfs",
+					   NULL};
 	json_t *packages = NULL, *automatic = NULL;
+	bool skip_initramfs = false;
 	int r = json_only_keys(kit->options, keys, "options", kit->err);
 
 	if (r == 0)
@@ -139,7 +175,10 @@ int stage_deb_configure(struct kit *kit)
 	if (r == 0)
 		r = check_strings(kit, automatic, "automatic");
 	if (r == 0)
-		r = dpkg_run(kit, arguments, NULL, 0);
+		r = json_optional_bool(kit->options, "skip-initramfs", "options",
+				       &skip_initramfs, kit->err);
+	if (r == 0)
+		r = configure(kit, skip_initramfs);
 	if (r == 0)
 		r = dpkg_check(kit, packages);
 	return r == 0 ? mark_automatic(kit, automatic) : r;

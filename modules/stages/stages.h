@@ -6,11 +6,14 @@
 #include "modkit/kit.h"
 
 int stage_apt_sources(struct kit *kit);
+int stage_boot_grub(struct kit *kit);
+int stage_boot_systemd(struct kit *kit);
 int stage_chmod(struct kit *kit);
 int stage_chown(struct kit *kit);
 int stage_copy(struct kit *kit);
 int stage_deb_configure(struct kit *kit);
 int stage_deb_unpack(struct kit *kit);
+int stage_disk(struct kit *kit);
 int stage_erofs(struct kit *kit);
 int stage_error(struct kit *kit);
 int stage_files(struct kit *kit);
@@ -18,6 +21,8 @@ int stage_fstab(struct kit *kit);
 int stage_groups(struct kit *kit);
 int stage_hostname(struct kit *kit);
 int stage_hosts(struct kit *kit);
+int stage_initramfs(struct kit *kit);
+int stage_kernel(struct kit *kit);
 int stage_kernel_cmdline(struct kit *kit);
 int stage_ln(struct kit *kit);
 int stage_machine_id(struct kit *kit);

@@ -12,6 +12,15 @@
 #include "store/store.h"
 #include "json/json.h"
 
+/* For every verb that makes a manifest of a recipe. */
+#define HOST_TOOLS                                                                  \
+	{                                                                           \
+		"host-tools", 0, NULL,                                              \
+			"make images with this machine's programs, not with those " \
+			"that the lock names",                                      \
+			false                                                       \
+	}
+
 static bool is_recipe(const char *path)
 {
 	return text_ends_with(path, ".yaml") || text_ends_with(path, ".yml");
@@ -131,7 +140,7 @@ const struct verb verb_lock = {
 /* The manifest of a recipe; solves first where @may_solve and there is no lock that fits.
  */
 static int recipe_to_manifest(struct cli *cli, const char *recipe_path, bool may_solve,
-			      json_t **ret_json, struct cop_error *err)
+			      bool host_tools, json_t **ret_json, struct cop_error *err)
 {
 	struct lock_options options = {};
 	auto_ptr(recipe) recipe = NULL;
@@ -158,7 +167,10 @@ static int recipe_to_manifest(struct cli *cli, const char *recipe_path, bool may
 		if (r < 0)
 			return r;
 	}
-	return recipe_manifest(recipe, lock, ret_json, err);
+	if (host_tools)
+		cli_say(cli, "--host-tools: images are made by this machine's programs; "
+			     "elsewhere they may differ");
+	return recipe_manifest(recipe, lock, host_tools, ret_json, err);
 }
 
 static int run_manifest(struct cli *cli, int argc, char **argv, struct cop_error *err)
@@ -167,7 +179,7 @@ static int run_manifest(struct cli *cli, int argc, char **argv, struct cop_error
 	int r;
 
 	(void)argc;
-	r = recipe_to_manifest(cli, argv[0], false, &json, err);
+	r = recipe_to_manifest(cli, argv[0], false, cli->options[0] != NULL, &json, err);
 	return r < 0 ? r : cli_print_json(json, err);
 }
 
@@ -175,13 +187,14 @@ const struct verb verb_manifest = {
 	.name = "manifest",
 	.arguments = "RECIPE",
 	.help = "Print the osbuild manifest of a recipe and its lock",
+	.options = {HOST_TOOLS},
 	.min_args = 1,
 	.max_args = 1,
 	.run = run_manifest,
 };
 
 static int load_manifest(struct cli *cli, const char *path, bool may_solve,
-			 const struct engine_places *places,
+			 bool host_tools, const struct engine_places *places,
 			 struct manifest **ret_manifest, struct cop_error *err)
 {
 	auto_json *json = NULL;
@@ -189,7 +202,7 @@ static int load_manifest(struct cli *cli, const char *path, bool may_solve,
 	int r;
 
 	if (is_recipe(path)) {
-		r = recipe_to_manifest(cli, path, may_solve, &json, err);
+		r = recipe_to_manifest(cli, path, may_solve, host_tools, &json, err);
 		if (r == 0)
 			r = json_write(json, 0, &text, err);
 	} else {
@@ -243,7 +256,8 @@ static int run_inspect(struct cli *cli, int argc, char **argv, struct cop_error 
 	(void)argc;
 	r = find_places(&places, cli->lists[0], err);
 	if (r == 0)
-		r = load_manifest(cli, argv[0], false, &places.places, &manifest, err);
+		r = load_manifest(cli, argv[0], false, cli->options[1] != NULL,
+				  &places.places, &manifest, err);
 	if (r == 0)
 		r = manifest_inspect(manifest, &json, err);
 	return r < 0 ? r : cli_print_json(json, err);
@@ -253,7 +267,8 @@ const struct verb verb_inspect = {
 	.name = "inspect",
 	.arguments = "RECIPE|MANIFEST",
 	.help = "Print a manifest with the ids of its stages, as JSON",
-	.options = {{"libdir", 0, "DIR", "look for modules there first", true}},
+	.options = {{"libdir", 0, "DIR", "look for modules there first", true},
+		    HOST_TOOLS},
 	.min_args = 1,
 	.max_args = 1,
 	.run = run_inspect,
@@ -430,7 +445,8 @@ static int run_build(struct cli *cli, int argc, char **argv, struct cop_error *e
 	if (r == 0)
 		r = find_places(&places, cli->lists[3], err);
 	if (r == 0)
-		r = load_manifest(cli, argv[0], true, &places.places, &manifest, err);
+		r = load_manifest(cli, argv[0], true, cli->options[5] != NULL,
+				  &places.places, &manifest, err);
 	return r < 0 ? r : build(cli, argv[0], manifest, &places.places, err);
 }
 
@@ -450,7 +466,8 @@ const struct verb verb_build = {
 		 {"libdir", 0, "DIR", "look for modules there first", true},
 		 {"require-sandbox", 0, NULL,
 		  "fail where a stage cannot be isolated fully, instead of saying so",
-		  false}},
+		  false},
+		 HOST_TOOLS},
 	.min_args = 1,
 	.max_args = 1,
 	.run = run_build,

@@ -75,7 +75,7 @@ extern const struct verb *const cli_verbs[];
 
 extern const struct verb verb_init, verb_status, verb_commit, verb_digest, verb_refs,
 	verb_ref_set, verb_ref_rm, verb_ls, verb_cat, verb_dump, verb_diff, verb_export,
-	verb_import, verb_run, verb_log, verb_mount, verb_umount, verb_lock,
+	verb_import, verb_run, verb_log, verb_mount, verb_umount, verb_lock, verb_boot,
 	verb_manifest, verb_build, verb_inspect, verb_help, verb_gc, verb_verify,
 	verb_pin, verb_unpin;
 

@@ -23,9 +23,9 @@ const struct verb *const cli_verbs[] = {
 	&verb_build,  &verb_lock,   &verb_manifest, &verb_inspect, &verb_init,
 	&verb_commit, &verb_digest, &verb_refs,	    &verb_ref_set, &verb_ref_rm,
 	&verb_ls,     &verb_cat,    &verb_dump,	    &verb_diff,	   &verb_export,
-	&verb_import, &verb_run,    &verb_log,	    &verb_mount,   &verb_umount,
-	&verb_verify, &verb_gc,	    &verb_pin,	    &verb_unpin,   &verb_status,
-	&verb_help,   NULL,
+	&verb_import, &verb_boot,   &verb_run,	    &verb_log,	   &verb_mount,
+	&verb_umount, &verb_verify, &verb_gc,	    &verb_pin,	   &verb_unpin,
+	&verb_status, &verb_help,   NULL,
 };
 
 static int signal_pipe[2] = {-EBADF, -EBADF};

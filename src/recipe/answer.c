@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "recipe/check.h"
 #include "recipe/fetch.h"
+#include "recipe/image.h"
 #include "recipe/solver.h"
 
 const struct index_entry *solver_entry(const struct solver *solver,
@@ -107,7 +108,8 @@ static int add_package(const struct solver *solver, struct lock *lock,
 static int add_packages(const struct solver *solver, struct lock *lock,
 			struct cop_error *err)
 {
-	size_t n = solver->base.n_changes + solver->joint.n_changes;
+	size_t n = solver->base.n_changes + solver->joint.n_changes +
+		   solver->tools.n_changes;
 	int r = 0;
 
 	lock->packages = arena_alloc(lock->arena, (n + 1) * sizeof(*lock->packages));
@@ -129,6 +131,37 @@ static int add_packages(const struct solver *solver, struct lock *lock,
 				   solver->words[j].package->name) == 0)
 				lock->packages[i].manual = true;
 	return r;
+}
+
+static int add_tools(const struct solver *solver, struct lock *lock,
+		     struct cop_error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < solver->tools.n_changes && r >= 0; i++)
+		r = add_package(solver, lock, &solver->tools.changes[i], BUILD_LAYER,
+				err);
+	for (size_t i = 0; i < lock->n_packages && r >= 0; i++)
+		for (const char *const *tool = image_tools(solver->recipe); tool && *tool;
+		     tool++)
+			if (lock_is_tool(&lock->packages[i]) &&
+			    strcmp(lock->packages[i].name, *tool) == 0)
+				lock->packages[i].manual = true;
+	return r;
+}
+
+/* A package may be in the tree and among the tools: the second time it is there. */
+static int fetch_all(const struct solver *solver, const struct lock *lock,
+		     struct cop_error *err)
+{
+	const size_t n_tools = solver->tools.n_changes;
+	const size_t n_tree = lock->n_packages - n_tools;
+	int r = fetch_packages(solver->apt, solver->directory_fd, lock->packages, n_tree,
+			       err);
+
+	return r < 0 ? r
+		     : fetch_packages(solver->apt, solver->directory_fd,
+				      lock->packages + n_tree, n_tools, err);
 }
 
 static int copy_texts(struct arena *arena, const char **texts, const char ***ret_texts)
@@ -234,8 +267,9 @@ int solver_answer(const struct solver *solver, struct lock **ret_lock,
 	if (r >= 0)
 		r = add_packages(solver, lock, err);
 	if (r >= 0)
-		r = fetch_packages(solver->apt, solver->directory_fd, lock->packages,
-				   lock->n_packages, err);
+		r = add_tools(solver, lock, err);
+	if (r >= 0)
+		r = fetch_all(solver, lock, err);
 	if (r >= 0)
 		r = find_epoch(solver, lock, err);
 	if (r < 0)

@@ -8,15 +8,19 @@
 #include "recipe/document.h"
 #include "recipe/model.h"
 
+struct image_part;
+
 /*
  * struct decode - what is being filled
  * @file:        the file in turn
+ * @part:        the partition in turn
  * @source:      its `source:`, or NULL
  * @has_content: it has a `content:`
  */
 struct decode {
 	struct recipe *recipe;
 	struct recipe_file *file;
+	struct image_part *part;
 	const struct node *source;
 	bool has_content;
 };

@@ -161,6 +161,7 @@ struct lines {
 	struct lock *lock;
 	size_t room_for_packages;
 	struct map *packages; /* by name: a package is in one layer */
+	struct map *tools;    /* but may be among the tools, too */
 	struct map *layers;   /* those that have begun */
 	struct map *repositories;
 };
@@ -355,7 +356,8 @@ static int place_package(struct lines *lines, struct lock_package *package,
 	struct lock *lock = lines->lock;
 	struct lock_package *before =
 		lock->n_packages ? &lock->packages[lock->n_packages - 1] : NULL;
-	void **slot = map_slot(lines->packages, package->name, strlen(package->name));
+	void **slot = map_slot(lock_is_tool(package) ? lines->tools : lines->packages,
+			       package->name, strlen(package->name));
 
 	if (!slot)
 		return err_oom(err);
@@ -372,6 +374,9 @@ static int place_package(struct lines *lines, struct lock_package *package,
 		if (*slot)
 			return wrong(lines, err, "a second part of layer",
 				     package->layer);
+		if (before && lock_is_tool(before))
+			return wrong(lines, err,
+				     "a layer behind that of the tools:", package->layer);
 		*slot = package;
 	}
 	return 0;
@@ -510,18 +515,20 @@ int lock_parse(const char *name, const char *text, size_t size, struct lock **re
 {
 	auto_ptr(lock) lock = lock_new();
 	auto_ptr(map) packages = map_new();
+	auto_ptr(map) tools = map_new();
 	auto_ptr(map) layers = map_new();
 	auto_ptr(map) repositories = map_new();
 	struct lines lines = {.name = name,
 			      .lock = lock,
 			      .packages = packages,
+			      .tools = tools,
 			      .layers = layers,
 			      .repositories = repositories};
 	auto_free char *copy = malloc(size + 1);
 	size_t n_lines = 1;
 	int r;
 
-	if (!lock || !packages || !layers || !repositories || !copy)
+	if (!lock || !packages || !tools || !layers || !repositories || !copy)
 		return err_oom(err);
 	if (memchr(text, '\0', size))
 		return err_set(err, -EINVAL, "%s: a NUL byte in it", name);
@@ -563,11 +570,19 @@ int lock_load(const char *path, struct lock **ret_lock, struct cop_error *err)
 
 /* --- comparing --- */
 
+/* Tools stand behind the packages of the tree that have the same name. */
+static int compare(const struct lock_package *a, const struct lock_package *b)
+{
+	int order = strcmp(a->name, b->name);
+
+	return order ? order : (int)lock_is_tool(a) - (int)lock_is_tool(b);
+}
+
 static int by_name(const void *a, const void *b)
 {
 	const struct lock_package *const *left = a, *const *right = b;
 
-	return strcmp((*left)->name, (*right)->name);
+	return compare(*left, *right);
 }
 
 /* Without a lock there is nothing in it. */
@@ -618,7 +633,7 @@ int lock_diff(const struct lock *before, const struct lock *after,
 	new = news;
 	while (*old || *new) {
 		auto_buf text = {};
-		int order = !*old ? 1 : !*new ? -1 : strcmp((*old)->name, (*new)->name);
+		int order = !*old ? 1 : !*new ? -1 : compare(*old, *new);
 
 		describe_change(order <= 0 ? *old : NULL, order >= 0 ? *new : NULL,
 				&text);

@@ -9,8 +9,8 @@
  */
 #include <string.h>
 
-#include "recipe/model.h"
-#include "json/json.h"
+#include "recipe/image.h"
+#include "recipe/stages.h"
 
 #define FILES_INPUT "org.osbuild.files"
 
@@ -34,8 +34,8 @@ static json_t *files_input(json_t *references)
 			 "org.osbuild.source", "references", references);
 }
 
-static int add_stage(json_t *stages, const char *type, json_t *inputs, json_t *options,
-		     struct cop_error *err)
+int stages_add(json_t *stages, const char *type, json_t *inputs, json_t *options,
+	       struct cop_error *err)
 {
 	json_t *stage;
 
@@ -82,6 +82,16 @@ static int add_names(json_t *names, json_t *automatic, const struct lock_package
 	return json_array_append_new(automatic, json_string(mark.data));
 }
 
+/* Will packages want to make an initramfs?  Then it is made once, by a stage. */
+static bool has_initramfs(const struct lock *lock)
+{
+	for (size_t i = 0; i < lock->n_packages; i++)
+		if (strcmp(lock->packages[i].name, "initramfs-tools") == 0 &&
+		    !lock_is_tool(&lock->packages[i]))
+			return true;
+	return false;
+}
+
 /* One layer: laid out by one stage and configured by another. */
 static int add_layer(json_t *stages, const struct lock *lock, size_t first, size_t end,
 		     struct cop_error *err)
@@ -89,7 +99,7 @@ static int add_layer(json_t *stages, const struct lock *lock, size_t first, size
 	auto_json *references = json_object(), *packages = json_array();
 	auto_json *names = json_array(), *automatic = json_array();
 	auto_buf checksum = {};
-	json_t *inputs;
+	json_t *inputs, *options;
 	int r = 0;
 
 	if (!references || !packages || !names || !automatic)
@@ -105,26 +115,36 @@ static int add_layer(json_t *stages, const struct lock *lock, size_t first, size
 	inputs = json_pack("{s:o}", "packages", files_input(json_incref(references)));
 	if (!inputs)
 		return err_oom(err);
-	r = add_stage(stages, "org.coppice.deb.unpack", inputs,
-		      json_pack("{s:s, s:O}", "architecture", lock->architecture,
-				"packages", packages),
-		      err);
+	r = stages_add(stages, "org.coppice.deb.unpack", inputs,
+		       json_pack("{s:s, s:O}", "architecture", lock->architecture,
+				 "packages", packages),
+		       err);
 	if (r < 0)
 		return r;
-	return add_stage(
-		stages, "org.coppice.deb.configure", NULL,
-		json_pack("{s:O, s:O}", "packages", names, "automatic", automatic), err);
+	options = json_pack("{s:O, s:O}", "packages", names, "automatic", automatic);
+	/* The base is the same for all, and the tools have no kernel. */
+	if (options && has_initramfs(lock) &&
+	    strcmp(lock->packages[first].layer, BASE_LAYER) != 0 &&
+	    !lock_is_tool(&lock->packages[first]))
+		(void)json_object_set_new(options, "skip-initramfs", json_true());
+	return stages_add(stages, "org.coppice.deb.configure", NULL, options, err);
 }
 
-static int add_layers(json_t *stages, const struct lock *lock, struct cop_error *err)
+/* Those of the tree, or the base and the tools. */
+static int add_layers(json_t *stages, const struct lock *lock, bool tools,
+		      struct cop_error *err)
 {
 	for (size_t first = 0, end; first < lock->n_packages; first = end) {
+		const char *layer = lock->packages[first].layer;
 		int r;
 
 		end = first + 1;
-		while (end < lock->n_packages && strcmp(lock->packages[first].layer,
-							lock->packages[end].layer) == 0)
+		while (end < lock->n_packages &&
+		       strcmp(layer, lock->packages[end].layer) == 0)
 			end++;
+		if (strcmp(layer, BASE_LAYER) != 0 &&
+		    lock_is_tool(&lock->packages[first]) != tools)
+			continue;
 		r = add_layer(stages, lock, first, end, err);
 		if (r < 0)
 			return r;
@@ -146,17 +166,17 @@ static int add_sources_stage(json_t *stages, const struct recipe *recipe,
 	if (options && *recipe->security_mirrors)
 		(void)json_object_set_new(options, "security-mirror",
 					  json_string(recipe->security_mirrors[0]));
-	return add_stage(stages, "org.coppice.apt.sources", NULL, options, err);
+	return stages_add(stages, "org.coppice.apt.sources", NULL, options, err);
 }
 
-static int add_files_stage(json_t *stages, const struct recipe *recipe,
-			   struct cop_error *err)
+int stages_add_files(json_t *stages, const struct recipe_file *files, size_t n_files,
+		     struct cop_error *err)
 {
-	auto_json *files = json_array(), *references = json_object();
+	auto_json *list = json_array(), *references = json_object();
 	auto_buf checksum = {};
 
-	for (size_t i = 0; files && i < recipe->n_files; i++) {
-		const struct recipe_file *file = &recipe->files[i];
+	for (size_t i = 0; list && i < n_files; i++) {
+		const struct recipe_file *file = &files[i];
 		json_t *json;
 
 		if (checksum_of(file->sha256, &checksum) < 0)
@@ -165,76 +185,133 @@ static int add_files_stage(json_t *stages, const struct recipe *recipe,
 				 "checksum", checksum.data, "mode", (int)file->mode,
 				 "uid", (json_int_t)file->user, "gid",
 				 (json_int_t)file->group);
-		if (json_array_append_new(files, json) < 0 ||
+		if (json_array_append_new(list, json) < 0 ||
 		    json_object_set_new(references, checksum.data, json_object()) < 0)
 			return err_oom(err);
 	}
-	if (recipe->n_files == 0)
+	if (n_files == 0)
 		return 0;
-	return add_stage(
+	return stages_add(
 		stages, "org.coppice.files",
 		json_pack("{s:o}", "files", files_input(json_incref(references))),
-		json_pack("{s:O}", "files", files), err);
+		json_pack("{s:O}", "files", list), err);
 }
 
 static int add_small_stages(json_t *stages, const struct recipe *recipe,
-			    struct cop_error *err)
+			    const struct lock *lock, struct cop_error *err)
 {
-	int r = add_sources_stage(stages, recipe, err);
+	int r = image_add_config(stages, recipe, err);
 
 	if (r >= 0)
-		r = add_files_stage(stages, recipe, err);
-	if (r >= 0 && *recipe->commands)
-		r = add_stage(stages, "org.coppice.run", NULL,
-			      json_pack("{s:o}", "commands", text_list(recipe->commands)),
-			      err);
+		r = add_sources_stage(stages, recipe, err);
 	if (r >= 0)
-		r = add_stage(stages, "org.coppice.hosts", NULL,
-			      recipe->hostname
-				      ? json_pack("{s:s}", "hostname", recipe->hostname)
-				      : json_object(),
-			      err);
+		r = stages_add_files(stages, recipe->files, recipe->n_files, err);
+	if (r >= 0 && *recipe->commands)
+		r = stages_add(
+			stages, "org.coppice.run", NULL,
+			json_pack("{s:o}", "commands", text_list(recipe->commands)), err);
+	if (r >= 0)
+		r = image_add_boot(stages, recipe, has_initramfs(lock), err);
+	if (r >= 0)
+		r = stages_add(stages, "org.coppice.hosts", NULL,
+			       recipe->hostname
+				       ? json_pack("{s:s}", "hostname", recipe->hostname)
+				       : json_object(),
+			       err);
 	if (r >= 0 && recipe->hostname)
-		r = add_stage(stages, "org.osbuild.hostname", NULL,
-			      json_pack("{s:s}", "hostname", recipe->hostname), err);
+		r = stages_add(stages, "org.osbuild.hostname", NULL,
+			       json_pack("{s:s}", "hostname", recipe->hostname), err);
 	return r;
 }
 
 /* --- pipelines --- */
 
-static int add_pipeline(json_t *pipelines, const char *name, const struct lock *lock,
-			json_t *stages, struct cop_error *err)
+json_t *stages_tree_input(const char *name, const char *pipeline)
 {
-	json_t *pipeline = json_pack("{s:s, s:I, s:O}", "name", name, "source-epoch",
+	return json_pack("{s:{s:s, s:s, s:[s++]}}", name, "type", "org.osbuild.tree",
+			 "origin", "org.osbuild.pipeline", "references",
+			 "name:", pipeline, "");
+}
+
+/* @stages is taken over. */
+static int add_pipeline(json_t *pipelines, const char *name, bool has_build,
+			const struct lock *lock, json_t *stages, struct cop_error *err)
+{
+	json_t *pipeline = json_pack("{s:s, s:I, s:o}", "name", name, "source-epoch",
 				     (json_int_t)lock->source_epoch, "stages", stages);
 
+	if (pipeline && has_build)
+		(void)json_object_set_new(pipeline, "build", json_string("name:build"));
 	return json_array_append_new(pipelines, pipeline) < 0 ? err_oom(err) : 0;
+}
+
+static int add_build(json_t *pipelines, const struct lock *lock, struct cop_error *err)
+{
+	json_t *stages = json_array();
+	int r = add_layers(stages, lock, true, err);
+
+	if (r < 0) {
+		json_decref(stages);
+		return r;
+	}
+	return add_pipeline(pipelines, "build", false, lock, stages, err);
 }
 
 static int add_tree(json_t *pipelines, const struct recipe *recipe,
 		    const struct lock *lock, struct cop_error *err)
 {
-	auto_json *stages = json_array();
-	int r = add_layers(stages, lock, err);
+	json_t *stages = json_array();
+	int r = add_layers(stages, lock, false, err);
 
 	if (r >= 0)
-		r = add_small_stages(stages, recipe, err);
-	return r < 0 ? r : add_pipeline(pipelines, "tree", lock, stages, err);
+		r = add_small_stages(stages, recipe, lock, err);
+	if (r < 0) {
+		json_decref(stages);
+		return r;
+	}
+	return add_pipeline(pipelines, "tree", false, lock, stages, err);
 }
 
 static int add_tar(json_t *pipelines, const struct lock *lock, struct cop_error *err)
 {
-	auto_json *stages = json_array();
-	json_t *inputs =
-		json_pack("{s:{s:s, s:s, s:[s]}}", "tree", "type", "org.osbuild.tree",
-			  "origin", "org.osbuild.pipeline", "references", "name:tree");
-	int r;
+	json_t *stages = json_array();
+	int r = stages_add(stages, "org.osbuild.tar", stages_tree_input("tree", "tree"),
+			   json_pack("{s:s}", "filename", "rootfs.tar"), err);
 
-	if (!inputs)
-		return err_oom(err);
-	r = add_stage(stages, "org.osbuild.tar", inputs,
-		      json_pack("{s:s}", "filename", "rootfs.tar"), err);
-	return r < 0 ? r : add_pipeline(pipelines, "tar", lock, stages, err);
+	if (r < 0) {
+		json_decref(stages);
+		return r;
+	}
+	return add_pipeline(pipelines, "tar", false, lock, stages, err);
+}
+
+static int add_output(json_t *pipelines, const struct recipe *recipe,
+		      const struct lock *lock, bool has_build, const char *name,
+		      int (*add)(json_t *stages, const struct recipe *recipe,
+				 struct cop_error *err),
+		      struct cop_error *err)
+{
+	json_t *stages = json_array();
+	int r = add(stages, recipe, err);
+
+	if (r < 0) {
+		json_decref(stages);
+		return r;
+	}
+	return add_pipeline(pipelines, name, has_build, lock, stages, err);
+}
+
+static int add_image(json_t *pipelines, const struct recipe *recipe,
+		     const struct lock *lock, bool has_build, struct cop_error *err)
+{
+	int r = 0;
+
+	if (recipe->image->format->qemu)
+		r = add_output(pipelines, recipe, lock, has_build, "disk", image_add_disk,
+			       err);
+	return r < 0 ? r
+		     : add_output(pipelines, recipe, lock, has_build, "image",
+				  image_add_format, err);
 }
 
 /* --- sources --- */
@@ -318,13 +395,12 @@ static int append_base64(struct buf *buf, const char *bytes, size_t size)
 	return r;
 }
 
-static json_t *file_items(const struct recipe *recipe)
+static int add_file_items(json_t *items, const struct recipe_file *files, size_t n_files)
 {
-	auto_json *items = json_object();
 	auto_buf checksum = {};
 
-	for (size_t i = 0; i < recipe->n_files; i++) {
-		const struct recipe_file *file = &recipe->files[i];
+	for (size_t i = 0; i < n_files; i++) {
+		const struct recipe_file *file = &files[i];
 		auto_buf data = {};
 
 		if (checksum_of(file->sha256, &checksum) < 0 ||
@@ -332,9 +408,9 @@ static json_t *file_items(const struct recipe *recipe)
 		    json_object_set_new(items, checksum.data,
 					json_pack("{s:s, s:s}", "encoding", "base64",
 						  "data", buf_text(&data))) < 0)
-			return NULL;
+			return -ENOMEM;
 	}
-	return json_incref(items);
+	return 0;
 }
 
 static int add_sources(json_t *manifest, const struct recipe *recipe,
@@ -343,19 +419,26 @@ static int add_sources(json_t *manifest, const struct recipe *recipe,
 	json_t *deb = json_pack("{s:o, s:{s:o}}", "items", package_items(lock), "options",
 				"repositories", repositories(recipe, lock));
 	json_t *sources = json_pack("{s:o}", "org.coppice.deb", deb);
+	auto_json *items = json_object();
+	int r = items ? 0 : -ENOMEM;
 
-	if (sources && recipe->n_files > 0 &&
-	    json_object_set_new(sources, "org.osbuild.inline",
-				json_pack("{s:o}", "items", file_items(recipe))) < 0) {
+	if (items)
+		r = add_file_items(items, recipe->files, recipe->n_files);
+	if (r == 0 && recipe->image)
+		r = add_file_items(items, recipe->image->files, recipe->image->n_files);
+	if (r < 0 || (sources && json_object_size(items) > 0 &&
+		      json_object_set_new(sources, "org.osbuild.inline",
+					  json_pack("{s:O}", "items", items)) < 0)) {
 		json_decref(sources);
 		return err_oom(err);
 	}
 	return json_object_set_new(manifest, "sources", sources) < 0 ? err_oom(err) : 0;
 }
 
-int recipe_manifest(const struct recipe *recipe, const struct lock *lock,
+int recipe_manifest(const struct recipe *recipe, const struct lock *lock, bool host_tools,
 		    json_t **ret_json, struct cop_error *err)
 {
+	const bool has_build = !host_tools && image_tools(recipe);
 	auto_json *manifest = NULL;
 	json_t *pipelines;
 	int r;
@@ -369,8 +452,12 @@ int recipe_manifest(const struct recipe *recipe, const struct lock *lock,
 	manifest = json_pack("{s:s, s:o}", "version", "2", "pipelines", pipelines);
 	if (!manifest)
 		return err_oom(err);
-	r = add_tree(pipelines, recipe, lock, err);
+	r = has_build ? add_build(pipelines, lock, err) : 0;
 	if (r >= 0)
+		r = add_tree(pipelines, recipe, lock, err);
+	if (r >= 0 && recipe->image && recipe->image->format->filename)
+		r = add_image(pipelines, recipe, lock, has_build, err);
+	else if (r >= 0 && !recipe->image)
 		r = add_tar(pipelines, lock, err);
 	if (r >= 0)
 		r = add_sources(manifest, recipe, lock, err);

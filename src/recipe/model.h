@@ -6,6 +6,7 @@
 #pragma once
 
 #include <stdint.h>
+#include <string.h>
 #include <sys/types.h>
 
 #include "base/arena.h"
@@ -14,6 +15,8 @@
 
 /* The layer that every recipe of a suite and architecture has in common. */
 #define BASE_LAYER "base"
+/* Tools that make images: the last layer, on the base, and no part of the tree. */
+#define BUILD_LAYER "build"
 
 struct recipe_package {
 	const char *name;
@@ -41,6 +44,9 @@ struct recipe_file {
  * @keyring:  as written, or NULL: the archive's own
  * @snapshot: with "@SNAPSHOTID@" in it, or NULL
  * @hostname: or NULL
+ * @image:    or NULL
+ * @kernel_name: the package, or NULL: by the architecture
+ * @kernel_append: words for its command line, or NULL
  * @request:  hash over what decides the answer of the solver
  */
 struct recipe {
@@ -60,6 +66,9 @@ struct recipe {
 	struct recipe_file *files;
 	size_t n_files;
 	const char **commands;
+	struct recipe_image *image;
+	const char *kernel_name;
+	const char *kernel_append;
 	char request[SHA256_HEX + 1];
 };
 
@@ -103,6 +112,12 @@ struct lock {
 	struct lock_package *packages;
 	size_t n_packages;
 };
+
+/* lock_is_tool() - is it of the layer of tools? */
+static inline bool lock_is_tool(const struct lock_package *package)
+{
+	return strcmp(package->layer, BUILD_LAYER) == 0;
+}
 
 /* lock_new() - empty, with its arena; NULL when memory is out */
 struct lock *lock_new(void);

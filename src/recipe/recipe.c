@@ -13,6 +13,7 @@
 #include "base/process.h"
 #include "recipe/check.h"
 #include "recipe/decode.h"
+#include "recipe/image.h"
 
 #define COMMAND_SIZE_MAX ((size_t)(64 * KIB))
 
@@ -319,6 +320,10 @@ static int hash_request(struct recipe *recipe, struct cop_error *err)
 		for (size_t j = 0; j < recipe->groups[i].n_packages; j++)
 			(void)add_to_request(&text, recipe->groups[i].packages[j].name);
 	}
+	for (const char *const *tool = image_tools(recipe); tool && *tool; tool++) {
+		(void)add_to_request(&text, "tool");
+		(void)add_to_request(&text, *tool);
+	}
 	if (text.failed)
 		return err_oom(err);
 	return sha256_bytes(text.data, text.size, recipe->request, err);
@@ -362,6 +367,8 @@ static int take_recipe(struct decode *decode, const struct node *root,
 		{"hostname", take_hostname},
 		{"files", decode_files},
 		{"commands", take_commands},
+		{"kernel", decode_kernel},
+		{"image", decode_image},
 	};
 	struct recipe *recipe = decode->recipe;
 	int r;
@@ -380,7 +387,8 @@ static int take_recipe(struct decode *decode, const struct node *root,
 		if (r < 0)
 			return r;
 	}
-	return hash_request(recipe, err);
+	r = image_finish(recipe, err);
+	return r < 0 ? r : hash_request(recipe, err);
 }
 
 static int set_defaults(struct recipe *recipe, const char *path, struct cop_error *err)

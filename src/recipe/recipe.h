@@ -68,6 +68,9 @@ int lock_diff(const struct lock *before, const struct lock *after,
 	      struct cop_error *err);
 
 /* recipe_manifest() - an osbuild version 2 manifest, a new reference; offline and pure.
+ * @host_tools: images are made by the programs of whoever builds, not by those of the
+ * lock
+ *
  * -ESTALE when the lock answers another request. */
-int recipe_manifest(const struct recipe *recipe, const struct lock *lock,
+int recipe_manifest(const struct recipe *recipe, const struct lock *lock, bool host_tools,
 		    json_t **ret_json, struct cop_error *err);

@@ -12,15 +12,20 @@
 #include "base/text.h"
 #include "recipe/check.h"
 #include "recipe/fetch.h"
+#include "recipe/image.h"
 #include "recipe/solver.h"
 
 /* What was chosen, as the only list that apt sees. */
 #define CHOICE_FILE "choice_Packages"
 
+/* Names in a list of image_tools(). */
+#define TOOLS_MAX 16
+
 static void solver_done(struct solver *solver)
 {
 	apt_plan_done(&solver->base);
 	apt_plan_done(&solver->joint);
+	apt_plan_done(&solver->tools);
 	map_free(solver->in_base);
 	map_free(solver->in_joint);
 	pins_done(&solver->pins);
@@ -276,6 +281,33 @@ static int solve_joint(struct solver *solver, struct cop_error *err)
 	return map_plan(&solver->joint, &solver->in_joint, err);
 }
 
+/* --- the tools that make images --- */
+
+/* On the base alone: they are the same for every recipe that needs them. */
+static int solve_tools(struct solver *solver, struct cop_error *err)
+{
+	const char *const *tools = image_tools(solver->recipe);
+	const struct apt_change *conflict;
+	const char *names[TOOLS_MAX + 1] = {};
+	size_t n = 0;
+	int r;
+
+	for (; tools && *tools && n < TOOLS_MAX; tools++)
+		if (!solver_look(solver->in_base, *tools))
+			names[n++] = *tools;
+	if (n == 0)
+		return 0;
+	r = apt_simulate(solver->apt, names, &solver->tools, err);
+	conflict = r < 0 ? NULL : find_conflict(solver, &solver->tools);
+	if (conflict) {
+		describe_conflict(conflict, err);
+		r = -ENOPKG;
+	}
+	return r < 0 ? err_prefix(err, r, "lock '%s': the tools that make images",
+				  solver->recipe->path)
+		     : 0;
+}
+
 /* --- which group needs what --- */
 
 /* From here on only what was chosen can be chosen: apt sees nothing else, which is also
@@ -353,6 +385,7 @@ static void forget_answer(struct solver *solver)
 {
 	apt_plan_done(&solver->base);
 	apt_plan_done(&solver->joint);
+	apt_plan_done(&solver->tools);
 	solver->in_base = map_free(solver->in_base);
 	solver->in_joint = map_free(solver->in_joint);
 }
@@ -361,6 +394,8 @@ static int solve_pinned(struct solver *solver, struct cop_error *err)
 {
 	int r = solve_base(solver, err);
 
+	if (r >= 0)
+		r = solve_tools(solver, err);
 	return r < 0 ? r : solve_joint(solver, err);
 }
 

@@ -21,6 +21,7 @@ struct word {
  * @words:    all that was asked for
  * @base:     the plan of the base layer, on nothing
  * @joint:    that of all groups together, on the base
+ * @tools:    that of the programs that make images, on the base
  * @in_base, @in_joint: name -> struct apt_change
  * @groups:   the group of each change of @joint
  */
@@ -36,6 +37,7 @@ struct solver {
 	size_t n_words;
 	struct apt_plan base;
 	struct apt_plan joint;
+	struct apt_plan tools;
 	struct map *in_base;
 	struct map *in_joint;
 	size_t *groups;

@@ -60,7 +60,7 @@ static json_t *make_manifest(const char *recipe_text, const char *packages)
 	assert_ok(recipe_parse("r.yaml", recipe_text, strlen(recipe_text), &recipe, &err),
 		  &err);
 	lock = make_lock(recipe, packages);
-	assert_ok(recipe_manifest(recipe, lock, &manifest, &err), &err);
+	assert_ok(recipe_manifest(recipe, lock, false, &manifest, &err), &err);
 	return manifest;
 }
 
@@ -176,7 +176,7 @@ static void a_lock_of_another_request_is_stale(void **state)
 	lock = make_lock(recipe, "");
 	assert_true(lock_matches(lock, recipe));
 	assert_false(lock_matches(lock, changed));
-	assert_fails(recipe_manifest(changed, lock, &manifest, &err), -ESTALE, &err);
+	assert_fails(recipe_manifest(changed, lock, false, &manifest, &err), -ESTALE, &err);
 	assert_string_equal(err.message, "'r.yaml': the lock answers another request; "
 					 "run 'coppice lock r.yaml'");
 	assert_null(manifest);
