@@ -8,6 +8,7 @@
 
 #include "base/fs.h"
 #include "base/map.h"
+#include "engine/module-text.h"
 #include "engine/runner.h"
 #include "json/json.h"
 
@@ -143,6 +144,17 @@ static int read_text(int dir_fd, const char *name, struct buf *text,
 	return fs_read_all(fd, META_SIZE_MAX, text, err);
 }
 
+/* Old modules have it in themselves. */
+static int read_meta_of_text(struct module *module, int dir_fd, struct cop_error *err)
+{
+	auto_buf text = {};
+	int r = read_text(dir_fd, module->name, &text, err);
+
+	if (r == 0)
+		r = module_text_meta(buf_text(&text), &module->meta, err);
+	return r;
+}
+
 static int read_meta(struct module *module, unsigned int version, int dir_fd,
 		     struct cop_error *err)
 {
@@ -156,7 +168,9 @@ static int read_meta(struct module *module, unsigned int version, int dir_fd,
 	/* A runner needs no description; ours have one, for their revision. */
 	if (r == -ENOENT && module->class == MODULE_RUNNER)
 		return 0;
-	if (r == 0)
+	if (r == -ENOENT)
+		r = read_meta_of_text(module, dir_fd, err);
+	else if (r == 0)
 		r = json_read(text.data, text.size, &module->meta, err);
 	if (r == 0)
 		r = check_meta(module->meta, name, err);
