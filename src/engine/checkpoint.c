@@ -58,6 +58,8 @@ int checkpoint_policy_init(struct checkpoint_policy *policy, const char *const *
 			policy->automatic = true;
 		else if (strcmp(*words, "all") == 0)
 			policy->all = true;
+		else if (strcmp(*words, "none") == 0)
+			policy->only_asked = true;
 		else if (!is_word(*words) && !glob_matches_any(*words, manifest))
 			return err_set(err, -EINVAL,
 				       "checkpoint '%s' matches no pipeline, stage id or "
@@ -124,6 +126,11 @@ bool checkpoint_wanted(const struct checkpoint_policy *policy,
 {
 	if (policy->all || is_asked_for(policy, stage)) {
 		*ret_why = "asked for";
+		return true;
+	}
+	/* As ever: it is what all of this was for. */
+	if (stage->class == MODULE_ASSEMBLER && !policy->only_asked) {
+		*ret_why = "an assembler's output";
 		return true;
 	}
 	if (policy->automatic)

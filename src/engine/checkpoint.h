@@ -8,11 +8,12 @@
 /*
  * struct checkpoint_policy
  * @globs: against pipeline names (their last stage), stage ids and types; borrowed
+ * @only_asked: what nobody asked for is not kept, an assembler's output included
  * @bytes_per_second, @entries_per_second, @seconds: what a commit costs, learned from
  * those of this run
  */
 struct checkpoint_policy {
-	bool automatic, all;
+	bool automatic, all, only_asked;
 	const char *const *globs;
 	double bytes_per_second, entries_per_second, seconds;
 };

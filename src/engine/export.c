@@ -161,16 +161,6 @@ static int export_to(struct run *run, struct run_pipeline *pipeline, const char 
 	return r;
 }
 
-/* Pipelines with the same id share a tree, which the first of them made. */
-static struct run_pipeline *maker_of(struct run *run,
-				     const struct manifest_pipeline *asked)
-{
-	const char *id = manifest_pipeline_last(asked);
-
-	return id ? run_find_pipeline(run, id)
-		  : &run->pipelines[asked - run->manifest->pipelines];
-}
-
 int run_export(struct run *run, const struct manifest_pipeline *asked,
 	       struct cop_error *err)
 {
@@ -184,7 +174,8 @@ int run_export(struct run *run, const struct manifest_pipeline *asked,
 			       "export '%s': the name cannot be that of a directory",
 			       name);
 	output_fd = open_output(directory, err);
-	r = output_fd < 0 ? output_fd
-			  : export_to(run, maker_of(run, asked), name, output_fd, err);
+	r = output_fd < 0
+		    ? output_fd
+		    : export_to(run, run_maker_of(run, asked), name, output_fd, err);
 	return r < 0 ? err_prefix(err, r, "export '%s' to '%s'", name, directory) : 0;
 }

@@ -5,7 +5,7 @@
 #include "json/json.h"
 
 /* Raised when the same parts mean something else. */
-#define KEY_VERSION 1
+#define KEY_VERSION 2
 
 static int hash(const json_t *json, char key[SHA256_HEX + 1], struct cop_error *err)
 {
@@ -15,15 +15,41 @@ static int hash(const json_t *json, char key[SHA256_HEX + 1], struct cop_error *
 	return r < 0 ? r : sha256_bytes(text.data, text.size, key, err);
 }
 
+static json_t *module_key(const struct module *module)
+{
+	return json_string(module ? module->key : "");
+}
+
+/* Ids of devices are no part of the stage's, but for those that are mounted. */
 static json_t *describe_devices(const struct manifest_stage *stage)
 {
-	auto_json *ids = json_object();
+	auto_json *devices = json_object();
 
 	for (size_t i = 0; i < stage->n_devices; i++)
-		if (json_object_set_new(ids, stage->devices[i].name,
-					json_string(stage->devices[i].id)) < 0)
+		if (json_object_set_new(devices, stage->devices[i].name,
+					json_pack("[s, o]", stage->devices[i].id,
+						  module_key(stage->devices[i].module))) <
+		    0)
 			return NULL;
-	return TAKE_PTR(ids);
+	return TAKE_PTR(devices);
+}
+
+static json_t *describe_mount_modules(const struct manifest_stage *stage)
+{
+	auto_json *keys = json_object();
+
+	for (size_t i = 0; i < stage->n_mounts; i++)
+		if (json_object_set_new(keys, stage->mounts[i].type,
+					module_key(stage->mounts[i].module)) < 0)
+			return NULL;
+	return TAKE_PTR(keys);
+}
+
+/* A module of ours does without a runner. */
+static const char *runner_key(const struct manifest_stage *stage,
+			      const struct module *runner)
+{
+	return runner && !module_is_ours(stage->module) ? runner->key : NULL;
 }
 
 static json_t *describe_input_modules(const struct manifest_stage *stage)
@@ -40,13 +66,13 @@ static json_t *describe_input_modules(const struct manifest_stage *stage)
 int key_compute(const struct manifest_stage *stage, const struct key_parts *parts,
 		char key[SHA256_HEX + 1], struct cop_error *err)
 {
-	auto_json *json =
-		json_pack("{s:i, s:s, s:s, s:s?, s:s, s:s?, s:o, s:o, s:O*}", "version",
-			  KEY_VERSION, "id", stage->id, "module", stage->module->key,
-			  "base", parts->base, "build", parts->build, "runner",
-			  parts->runner ? parts->runner->key : NULL, "devices",
-			  describe_devices(stage), "input-modules",
-			  describe_input_modules(stage), "inputs", parts->inputs);
+	auto_json *json = json_pack(
+		"{s:i, s:s, s:s, s:s?, s:s, s:s?, s:o, s:o, s:o, s:O*}", "version",
+		KEY_VERSION, "id", stage->id, "module", stage->module->key, "base",
+		parts->base, "build", parts->build, "runner",
+		runner_key(stage, parts->runner), "devices", describe_devices(stage),
+		"mount-modules", describe_mount_modules(stage), "input-modules",
+		describe_input_modules(stage), "inputs", parts->inputs);
 
 	return json ? hash(json, key, err) : err_oom(err);
 }

@@ -35,16 +35,25 @@ static int count_parts(const json_t *parts, const char *what, const char *where,
 	return 0;
 }
 
-/* Return: the id of the pipeline, "null" for one without stages, or NULL. */
-static const char *resolve_pipeline(const struct manifest *manifest, const char *name)
+/* Several pipelines may have the same id, and differ in what is no part of it. */
+static int resolve_pipeline(const struct manifest *manifest, struct manifest_input *input,
+			    const char *name, const char **ret_id, struct cop_error *err)
 {
 	const struct manifest_pipeline *pipeline = manifest_find_name(manifest, name);
 	const char *id;
 
 	if (!pipeline)
-		return NULL;
+		return err_set(err, -EINVAL,
+			       "input '%s': unknown pipeline reference 'name:%s'",
+			       input->name, name);
 	id = manifest_pipeline_last(pipeline);
-	return id ? id : "null";
+	*ret_id = id ? id : "null";
+	if (!input->makers)
+		input->makers = json_object();
+	return json_object_set_new(input->makers, *ret_id,
+				   json_integer(pipeline - manifest->pipelines)) < 0
+		       ? err_oom(err)
+		       : 0;
 }
 
 static bool source_has(const struct manifest *manifest, const char *reference)
@@ -61,6 +70,7 @@ static int add_reference(struct manifest *manifest, struct manifest_input *input
 	auto_json *empty = json_object();
 	json_t *value = options ? options : empty;
 	const char *id;
+	int r;
 
 	if (!empty)
 		return err_oom(err);
@@ -74,11 +84,9 @@ static int add_reference(struct manifest *manifest, struct manifest_input *input
 		/* osbuild drops what does not begin so, without a word. */
 		if (strncmp(key, "name:", 5) != 0)
 			return 0;
-		id = resolve_pipeline(manifest, key + 5);
-		if (!id)
-			return err_set(err, -EINVAL,
-				       "input '%s': unknown pipeline reference '%s'",
-				       input->name, key);
+		r = resolve_pipeline(manifest, input, key + 5, &id, err);
+		if (r < 0)
+			return r;
 	}
 	return json_object_set(input->references, id, value) < 0 ? err_oom(err) : 0;
 }

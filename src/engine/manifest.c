@@ -8,8 +8,10 @@
 
 static void stage_done(struct manifest_stage *stage)
 {
-	for (size_t i = 0; i < stage->n_inputs; i++)
+	for (size_t i = 0; i < stage->n_inputs; i++) {
 		json_decref(stage->inputs[i].references);
+		json_decref(stage->inputs[i].makers);
+	}
 	free(stage->inputs);
 	free(stage->devices);
 	free(stage->mounts);

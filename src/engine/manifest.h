@@ -16,6 +16,8 @@ struct manifest_input {
 	const char *name, *type, *origin;
 	/* {source item or pipeline id: options}; an empty pipeline is "null"; owned */
 	json_t *references;
+	json_t *makers;	 /* {pipeline id: index of the pipeline that was named}; owned, or
+			    NULL */
 	json_t *options; /* an object or NULL */
 	json_t *json;	 /* as written */
 	char id[SHA256_HEX + 1];

@@ -112,12 +112,16 @@ static int fill(const struct module *module, unsigned int version, json_t *schem
 	case MODULE_RUNNER:
 		break;
 	}
-	return copy ? json_object_update(schema, copy) : -1;
+	if (!copy)
+		return part(module, version) ? -1 : 0;
+	return json_object_update(schema, copy);
 }
 
-static bool may_lack_schema(const struct module *module)
+/* Inputs of version 1 are made by the engine: there is nothing to check. */
+static bool may_lack_schema(const struct module *module, unsigned int version)
 {
-	return module->class == MODULE_STAGE || module->class == MODULE_ASSEMBLER;
+	return module->class == MODULE_STAGE || module->class == MODULE_ASSEMBLER ||
+	       (module->class == MODULE_INPUT && version == 1);
 }
 
 int module_schema(const struct module *module, unsigned int version, json_t **ret_schema,
@@ -134,7 +138,7 @@ int module_schema(const struct module *module, unsigned int version, json_t **re
 			  "type", "object", "additionalProperties", 0);
 	auto_json *properties = json_object();
 
-	if (!part(module, version) && !may_lack_schema(module))
+	if (!part(module, version) && !may_lack_schema(module, version))
 		return err_set(err, -EINVAL, "has no schema for manifests of version %u",
 			       version);
 	if (!schema || !properties || fill(module, version, schema, properties) < 0)

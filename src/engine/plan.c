@@ -3,9 +3,10 @@
 
 #include <string.h>
 
-static const char *key_of_tree(const struct run *run, const char *id)
+static const char *key_of_tree(const struct run *run, const struct manifest_stage *stage,
+			       const char *id)
 {
-	const struct run_pipeline *pipeline = run_find_pipeline(run, id);
+	const struct run_pipeline *pipeline = run_find_maker(run, stage, id);
 	size_t n = pipeline ? pipeline->pipeline->n_stages : 0;
 
 	/* A tree that only the store knows is what its id says. */
@@ -23,8 +24,9 @@ static int input_keys(const struct run *run, const struct manifest_stage *stage,
 		if (strcmp(stage->inputs[i].origin, "org.osbuild.pipeline") != 0)
 			continue;
 		json_object_foreach (stage->inputs[i].references, id, options)
-			if (json_object_set_new(keys, id,
-						json_string(key_of_tree(run, id))) < 0)
+			if (json_object_set_new(
+				    keys, id, json_string(key_of_tree(run, stage, id))) <
+			    0)
 				return err_oom(err);
 	}
 	*ret_keys = TAKE_PTR(keys);
@@ -34,15 +36,16 @@ static int input_keys(const struct run *run, const struct manifest_stage *stage,
 static int pipeline_keys(const struct run *run, struct run_pipeline *pipeline,
 			 const char *host, struct cop_error *err)
 {
-	struct key_parts parts = {.runner = pipeline->pipeline->runner.module};
+	struct key_parts parts = {.runner = pipeline->pipeline->runner.module,
+				  .build = host};
 
-	parts.build = pipeline->pipeline->build
-			      ? key_of_tree(run, pipeline->pipeline->build)
-			      : host;
 	for (size_t i = 0; i < pipeline->pipeline->n_stages; i++) {
 		const struct manifest_stage *stage = &pipeline->pipeline->stages[i];
 		auto_json *inputs = NULL;
 		int r = input_keys(run, stage, &inputs, err);
+
+		if (pipeline->pipeline->build)
+			parts.build = key_of_tree(run, stage, pipeline->pipeline->build);
 
 		parts.inputs = inputs;
 		if (r == 0)
@@ -64,14 +67,6 @@ int plan_keys(struct run *run, struct cop_error *err)
 	return r;
 }
 
-/* Pipelines with the same id are one tree, made by the first. */
-static struct run_pipeline *maker_of(struct run *run, struct run_pipeline *pipeline)
-{
-	const char *id = manifest_pipeline_last(pipeline->pipeline);
-
-	return id ? run_find_pipeline(run, id) : pipeline;
-}
-
 static int select_exports(struct run *run, const char *const *exports,
 			  struct cop_error *err)
 {
@@ -85,8 +80,7 @@ static int select_exports(struct run *run, const char *const *exports,
 			return err_set(err, -ENOENT,
 				       "export '%s': the manifest has no such pipeline",
 				       *exports);
-		maker_of(run, &run->pipelines[found - run->manifest->pipelines])
-			->is_needed = true;
+		run_maker_of(run, found)->is_needed = true;
 	}
 	return 0;
 }
@@ -108,13 +102,13 @@ static void select_default(struct run *run)
 {
 	for (size_t i = 0; i < run->manifest->n_pipelines; i++)
 		if (!is_a_build(run, &run->manifest->pipelines[i]))
-			maker_of(run, &run->pipelines[i])->is_needed = true;
+			run_maker_of(run, &run->manifest->pipelines[i])->is_needed = true;
 }
 
-static int need_tree(struct run *run, const char *id, const char *why,
-		     struct cop_error *err)
+static int need_tree(struct run *run, const struct manifest_stage *stage, const char *id,
+		     const char *why, struct cop_error *err)
 {
-	struct run_pipeline *maker = run_find_pipeline(run, id);
+	struct run_pipeline *maker = run_find_maker(run, stage, id);
 	int r;
 
 	if (maker) {
@@ -142,7 +136,7 @@ static int need_inputs(struct run *run, const struct manifest_stage *stage,
 			continue;
 		json_object_foreach (stage->inputs[i].references, id, options)
 			if (r == 0 && strcmp(id, "null") != 0)
-				r = need_tree(run, id, "input tree", err);
+				r = need_tree(run, stage, id, "input tree", err);
 	}
 	return r;
 }
@@ -173,7 +167,8 @@ static int plan_pipeline(struct run *run, struct run_pipeline *pipeline,
 	int r = find_start(run, pipeline, err);
 
 	if (r == 0 && pipeline->first < manifest->n_stages && manifest->build)
-		r = need_tree(run, manifest->build, "build tree", err);
+		r = need_tree(run, &manifest->stages[0], manifest->build, "build tree",
+			      err);
 	for (size_t i = pipeline->first; i < manifest->n_stages && r == 0; i++)
 		r = need_inputs(run, &manifest->stages[i], err);
 	return r < 0 ? err_prefix(err, r, "pipeline '%s'", manifest->name) : 0;

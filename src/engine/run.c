@@ -63,11 +63,48 @@ bool run_make_room(struct run *run)
 	return n_bytes > 0;
 }
 
-struct run_pipeline *run_find_pipeline(const struct run *run, const char *id)
+static const char *last_key(const struct run_pipeline *pipeline)
 {
-	const struct manifest_pipeline *found = manifest_find_id(run->manifest, id);
+	size_t n = pipeline->pipeline->n_stages;
 
-	return found ? &run->pipelines[found - run->manifest->pipelines] : NULL;
+	return n ? pipeline->stages[n - 1].key : "";
+}
+
+struct run_pipeline *run_maker_of(const struct run *run,
+				  const struct manifest_pipeline *pipeline)
+{
+	struct run_pipeline *asked = &run->pipelines[pipeline - run->manifest->pipelines];
+	const char *id = manifest_pipeline_last(pipeline);
+
+	for (struct run_pipeline *p = run->pipelines; id && p < asked; p++) {
+		const char *other = manifest_pipeline_last(p->pipeline);
+
+		if (other && strcmp(id, other) == 0 &&
+		    strcmp(last_key(p), last_key(asked)) == 0)
+			return p;
+	}
+	return asked;
+}
+
+struct run_pipeline *run_find_maker(const struct run *run,
+				    const struct manifest_stage *stage, const char *id)
+{
+	const struct manifest *manifest = run->manifest;
+	const struct manifest_pipeline *found = manifest_find_id(manifest, id);
+
+	for (size_t i = 0; i < stage->n_inputs; i++) {
+		const json_t *index = json_object_get(stage->inputs[i].makers, id);
+
+		if (index)
+			return run_maker_of(
+				run, &manifest->pipelines[json_integer_value(index)]);
+	}
+	/* A build that was given by name is the very text of that pipeline's id. */
+	for (size_t i = 0; i < manifest->n_pipelines; i++)
+		if (stage->pipeline->build == id &&
+		    manifest_pipeline_last(&manifest->pipelines[i]) == id)
+			found = &manifest->pipelines[i];
+	return found ? run_maker_of(run, found) : NULL;
 }
 
 static int make_object(struct run *run, struct run_pipeline *pipeline,
@@ -85,10 +122,10 @@ static int make_object(struct run *run, struct run_pipeline *pipeline,
 }
 
 /* A reader keeps its Object alive as long as the run does: it belongs to the pipeline. */
-int run_read_tree(struct run *run, const char *id, struct cop_reader **ret_reader,
-		  struct cop_error *err)
+int run_read_tree(struct run *run, const struct manifest_stage *stage, const char *id,
+		  struct cop_reader **ret_reader, struct cop_error *err)
 {
-	struct run_pipeline *pipeline = run_find_pipeline(run, id);
+	struct run_pipeline *pipeline = run_find_maker(run, stage, id);
 	int r = 0;
 
 	if (!pipeline)
@@ -307,6 +344,8 @@ static int commit(struct build *build, const struct manifest_stage *stage,
 		.class = REF_STAGE,
 		.name = stage->id,
 		.progress = run->monitor->progress,
+		/* The id may soon stand for the tree of a run with other keys. */
+		.keep_base = true,
 	};
 	auto_json *meta = NULL;
 	double start = now();

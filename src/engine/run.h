@@ -55,13 +55,23 @@ int run_check_cancel(const struct run *run, struct cop_error *err);
  * run.  False: that was done already, or gave nothing. */
 bool run_make_room(struct run *run);
 
-/* run_find_pipeline() - the one that makes the tree of this id, or NULL */
-struct run_pipeline *run_find_pipeline(const struct run *run, const char *id);
+/*
+ * run_maker_of() - the pipeline whose tree stands for that of @pipeline: the first that
+ * has its id and its key
+ *
+ * run_find_maker() - the one that makes the tree with this id for @stage, or NULL: of
+ * pipelines that differ only in what is no part of an id, like their devices, the one
+ * that the manifest names there
+ */
+struct run_pipeline *run_maker_of(const struct run *run,
+				  const struct manifest_pipeline *pipeline);
+struct run_pipeline *run_find_maker(const struct run *run,
+				    const struct manifest_stage *stage, const char *id);
 
-/* run_read_tree() - a reader of the finished tree with this id (a pipeline of this run or
- * a checkpoint of the store), for cop_reader_close() */
-int run_read_tree(struct run *run, const char *id, struct cop_reader **ret_reader,
-		  struct cop_error *err);
+/* run_read_tree() - a reader of the finished tree with this id, as @stage means it, for
+ * cop_reader_close().  -ENOENT: no pipeline of this run makes it. */
+int run_read_tree(struct run *run, const struct manifest_stage *stage, const char *id,
+		  struct cop_reader **ret_reader, struct cop_error *err);
 
 /* run_hit() - 1 when the store has a usable checkpoint of the stage (id, key and digest
  * agree), else 0, or an errno */

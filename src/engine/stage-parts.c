@@ -35,12 +35,15 @@ static struct service **mount_service(const struct stage *stage, size_t i)
 	return device_service(stage, stage->manifest->n_devices + i);
 }
 
-static int start_one(struct stage *stage, const struct module *module, const char *name,
-		     struct cop_error *err)
+static int start_one(struct stage *stage, const struct module *module, const char *type,
+		     const char *name, struct cop_error *err)
 {
 	auto_free char *id = NULL;
 	int r;
 
+	if (!module)
+		return err_set(err, -EOPNOTSUPP, "there is no module '%s' for '%s'", type,
+			       name);
 	if (asprintf(&id, "%s/%s", module_class_name(module->class), name) < 0) {
 		id = NULL;
 		return err_oom(err);
@@ -58,14 +61,14 @@ static int start_all(struct stage *stage, struct cop_error *err)
 	int r = 0;
 
 	for (size_t i = 0; i < manifest->n_inputs && r == 0; i++)
-		r = start_one(stage, manifest->inputs[i].module, manifest->inputs[i].name,
-			      err);
+		r = start_one(stage, manifest->inputs[i].module, manifest->inputs[i].type,
+			      manifest->inputs[i].name, err);
 	for (size_t i = 0; i < manifest->n_devices && r == 0; i++)
 		r = start_one(stage, manifest->devices[i].module,
-			      manifest->devices[i].name, err);
+			      manifest->devices[i].type, manifest->devices[i].name, err);
 	for (size_t i = 0; i < manifest->n_mounts && r == 0; i++)
-		r = start_one(stage, manifest->mounts[i].module, manifest->mounts[i].name,
-			      err);
+		r = start_one(stage, manifest->mounts[i].module, manifest->mounts[i].type,
+			      manifest->mounts[i].name, err);
 	return r;
 }
 

@@ -22,7 +22,7 @@ int stage_add_reader(struct stage *stage, const char *id, const char **ret_path,
 	if (!readers)
 		return err_oom(err);
 	stage->readers = readers;
-	r = run_read_tree(stage->run, id, &reader, err);
+	r = run_read_tree(stage->run, stage->manifest, id, &reader, err);
 	if (r < 0)
 		return r;
 	readers[stage->n_readers++] = reader;

@@ -179,6 +179,59 @@ def stages_that_differ_in_their_device_do_not_share_trees(p):
     assert trees[0]["digest"] == trees[2]["digest"]
 
 
+def pipelines_that_differ_in_their_device_have_trees_of_their_own(p):
+    def write(name, start):
+        return pipeline(sh("truncate -s 1M disk.img"),
+                        sh("echo hello | tee /dev/loop*",
+                           devices={"disk": {**LOOPBACK, "options": {"filename": "disk.img", "start": start}}}),
+                        name=name)
+
+    def look(name):
+        tree = {"type": "org.osbuild.tree", "origin": "org.osbuild.pipeline", "references": [f"name:{name}"]}
+        return pipeline(sh("cp /run/osbuild/inputs/t/disk.img .", inputs={"t": tree}), name=f"copy-{name}")
+
+    names = {"a": 0, "b": 8, "c": 0}
+    both = {"version": "2", "pipelines": [write(*entry) for entry in names.items()] + [look(name) for name in names]}
+    for policy in ("none", "all", "auto"):
+        shutil.rmtree(p.top / "out", ignore_errors=True)
+        exports = [word for name in names for export in (name, f"copy-{name}") for word in ("--export", export)]
+        p.build(both, *exports, "--output-directory", p.top / "out", "--checkpoint", policy)
+        for name, start in names.items():
+            for export in (name, f"copy-{name}"):
+                image = (p.top / "out" / export / "disk.img").read_bytes()
+                assert image.find(b"hello") == start * 512, (policy, export)
+
+
+def of_an_assembler_the_output_is_kept(p):
+    seed = {"pipeline": {"stages": [{"name": "org.test.sh", "options": {"command": "echo a > a"}}],
+                         "assembler": {"name": "org.test.pack", "options": {}}}}
+    p.add("assemblers", "org.test.pack", "#!/bin/sh\ncp /run/osbuild/inputs/tree/a /run/osbuild/tree/b\n",
+          description={"schema": {}})
+    for policy, kept in (("none", set()), ("org.nothing", None), ("org.test.pack", {"assembler"}),
+                         ("tree", {"tree", "assembler"}), ("auto", {"tree", "assembler"})):
+        shutil.rmtree(p.store, ignore_errors=True)
+        args = ["--checkpoint", policy, "--export", "assembler", "--output-directory", p.top / "out"]
+        if kept is None:
+            p.fail(seed, *args)
+            continue
+        result = json.loads(p.build(seed, *args, globals=["--json"]).stdout)
+        assert (p.top / "out/assembler/b").read_text() == "a\n"
+        ids = {entry["id"]: entry["name"] for entry in result["pipelines"]}
+        assert {ids[name] for name in os.listdir(p.store / "refs/stage")} == kept, policy
+
+
+def old_modules_describe_themselves_in_their_text(p):
+    p.add("stages", "org.test.old", "#!/usr/bin/python3\n\"\"\"Old\n\"\"\"\nSCHEMA = \"\"\"\n\"additionalProperties\": "
+          "false, \"properties\": {\"a\": {\"type\": \"string\"}}\n\"\"\"\n", description=False)
+    p.build(manifest({"type": "org.test.old", "options": {"a": "b"}}))
+    said = p.fail(manifest({"type": "org.test.old", "options": {"a": 1}}), status=2)
+    assert "1 is not of type 'string'" in said, said
+    p.add("stages", "org.test.older", "#!/usr/bin/python3\nSTAGE_OPTS = ''\n", description=False)
+    p.build(manifest({"type": "org.test.older", "options": {"a": 1}}))
+    p.add("stages", "org.test.none", "#!/bin/sh\n", description=False)
+    assert "it has no description" in p.fail(manifest({"type": "org.test.none"}), status=2)
+
+
 # Others': services.
 
 DEVICE = """
