@@ -6,6 +6,7 @@
 #include "archive/content.h"
 
 #include "base/fs.h"
+#include "base/mutant.h"
 #include "store/object.h"
 
 #define BUFFER_SIZE ((size_t)(1 * MIB))
@@ -144,7 +145,8 @@ static int prove(struct content *content, struct cop_error *err)
 		return r;
 	}
 	r = verity_end(content->verity, &digest, err);
-	if (r == 0 && !cop_digest_equal(&digest, content->node->digest))
+	if (r == 0 && !cop_digest_equal(&digest, content->node->digest) &&
+	    !mutant("export-digest"))
 		r = damaged(content->node, err);
 	if (r == 0 && end_run(&run) < 0)
 		r = err_oom(err);

@@ -9,6 +9,7 @@
 
 #include "archive/import.h"
 #include "base/fs.h"
+#include "base/mutant.h"
 #include "base/text.h"
 #include "digest/sha256.h"
 #include "json/json.h"
@@ -76,7 +77,7 @@ static int open_blob(const struct import *image, const json_t *descriptor,
 	r = sha256_fd(fd, hex, err);
 	if (r < 0)
 		return r;
-	if (strcmp(hex, digest + 7) != 0)
+	if (strcmp(hex, digest + 7) != 0 && !mutant("layer-digest"))
 		return err_set(err, -EBADMSG, "'%s' is damaged: its sha256 is %s", path,
 			       hex);
 	if (lseek(fd, 0, SEEK_SET) < 0)

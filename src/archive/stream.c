@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "archive/source.h"
+#include "base/mutant.h"
 
 /* Two blocks of zeros. */
 #define END_MARK 1024
@@ -141,7 +142,7 @@ static int read_end(struct stream *stream, struct cop_error *err)
 	const void *block;
 	la_ssize_t n;
 
-	if (stream->n_zeros < END_MARK)
+	if (stream->n_zeros < END_MARK && !mutant("end-mark"))
 		return err_set(err, -EBADMSG,
 			       "not a sound archive: it is cut off: no end mark");
 	do {

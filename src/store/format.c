@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/xattr.h>
 
+#include "base/mutant.h"
 #include "base/text.h"
 #include "store/private.h"
 
@@ -143,7 +144,7 @@ static int write_format(int store_fd, struct cop_error *err)
 	r = fs_write_all(fd, FORMAT_LINE "\n", strlen(FORMAT_LINE "\n"));
 	if (r < 0)
 		return err_code(err, r, "write 'format'");
-	if (fchmod(fd, 0644) < 0 || fsync(fd) < 0 ||
+	if (fchmod(fd, 0644) < 0 || (!mutant("format-sync") && fsync(fd) < 0) ||
 	    renameat(store_fd, "format.new", store_fd, "format") < 0)
 		return err_errno(err, "write 'format'");
 	return fs_sync_directory(store_fd, err);

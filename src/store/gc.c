@@ -15,6 +15,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/mutant.h"
 #include "store/gc-private.h"
 #include "store/settings.h"
 #include "json/json.h"
@@ -175,8 +176,11 @@ static int find_new_ref(void *data, const char *name, const struct cop_digest *d
 /* All that is needed now, with the lock held. */
 static int read_needs(struct gc *gc, struct needs *needs, struct cop_error *err)
 {
-	int r = needs_read(gc->store, needs, err);
+	int r = 0;
 
+	if (mutant("second-look"))
+		return 0;
+	r = needs_read(gc->store, needs, err);
 	for (enum ref_class class = REF_NAME; class <= REF_FAILED && r == 0; class ++)
 		r = ref_list(gc->store, class, NULL, find_new_ref, needs, err);
 	if (r == -ENOMEM)

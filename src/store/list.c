@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "base/mutant.h"
 #include "base/text.h"
 #include "digest/sha256.h"
 #include "store/private.h"
@@ -82,7 +83,7 @@ int list_read(const struct cop_store *store, const struct cop_digest *digest,
 	r = checksum(digest, (const uint8_t *)list->data, size, check, err);
 	if (r < 0)
 		return r;
-	if (memcmp(check, list->data + size, LIST_PREFIX) != 0)
+	if (memcmp(check, list->data + size, LIST_PREFIX) != 0 && !mutant("list-digest"))
 		return err_set(err, -EUCLEAN, "'%s' is damaged", path);
 	buf_truncate(list, size);
 	return 0;

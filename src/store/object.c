@@ -6,6 +6,7 @@
 #include <fcntl.h>
 
 #include "base/log.h"
+#include "base/mutant.h"
 #include "image/image.h"
 #include "store/private.h"
 
@@ -135,7 +136,7 @@ int object_read_tree(struct cop_store *store, const struct cop_digest *digest,
 		r = verity_digest_bytes(data, size, &found, err);
 	if (r < 0)
 		return r;
-	if (!cop_digest_equal(&found, digest))
+	if (!cop_digest_equal(&found, digest) && !mutant("image-digest"))
 		return damaged(store, digest, "it has another digest", err);
 	r = image_read(data, size, ret_tree, NULL, err);
 	return r < 0 ? err_prefix(err, r, "read object '%s' of store '%s'",

@@ -2,6 +2,7 @@
 /* The pool: contents of files by digest.  Never written in place, only entered whole. */
 #include <fcntl.h>
 
+#include "base/mutant.h"
 #include "store/private.h"
 
 bool pool_is_right(const struct stat *st, uint64_t size)
@@ -91,5 +92,5 @@ int pool_verify(const struct cop_store *store, const struct cop_digest *digest,
 		return 0;
 	if (r < 0)
 		return err_prefix(err, r, "verify '%s'", path);
-	return cop_digest_equal(digest, &found);
+	return cop_digest_equal(digest, &found) || mutant("heal-digest");
 }

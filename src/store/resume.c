@@ -3,6 +3,7 @@
  * thrown away. */
 #include <fcntl.h>
 
+#include "base/mutant.h"
 #include "image/image.h"
 #include "store/private.h"
 
@@ -35,7 +36,9 @@ static int check_staged(int workdir_fd, const struct move *move, struct cop_erro
 	r = verity_digest_fd(fd, move->size, 0, &digest, err);
 	if (r < 0)
 		return r;
-	return cop_digest_equal(&digest, &move->digest) ? 1 : damaged(path, err);
+	return cop_digest_equal(&digest, &move->digest) || mutant("resume-digest")
+		       ? 1
+		       : damaged(path, err);
 }
 
 static int check_moves(struct cop_store *store, int workdir_fd, const struct moves *moves,

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "base/mutant.h"
 #include "store/private.h"
 
 /* The disk starts on files over this while we still hash others. */
@@ -46,7 +47,7 @@ static int check_source(const struct stage_item *item, struct cop_error *err)
 	commit_step(COMMIT_FILE_READ);
 	if (fstat(item->fd, &st) < 0)
 		return err_errno(err, "stat '%s'", item->path);
-	return is_same(&st, &item->st) ? 0 : SOURCE_CHANGED;
+	return is_same(&st, &item->st) || mutant("changed-source") ? 0 : SOURCE_CHANGED;
 }
 
 static int write_failed(const struct staging *staging, const struct stage_item *item,

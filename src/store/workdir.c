@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/file.h>
 
+#include "base/mutant.h"
 #include "base/text.h"
 #include "store/private.h"
 
@@ -110,7 +111,8 @@ static int make_directory(struct workdir *workdir, const char *prefix, const cha
 				store->path);
 	workdir->fd = openat(store->fd, workdir->name,
 			     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (workdir->fd < 0 || flock(workdir->fd, LOCK_EX | LOCK_NB) < 0) {
+	if (workdir->fd < 0 ||
+	    (!mutant("workdir-lock") && flock(workdir->fd, LOCK_EX | LOCK_NB) < 0)) {
 		r = err_errno(err, "lock '%s' of store '%s'", workdir->name, store->path);
 		(void)unlinkat(store->fd, workdir->name, AT_REMOVEDIR);
 		return r;
@@ -256,6 +258,8 @@ static int make_root(int workdir_fd, const char *name, struct cop_error *err)
 	char path[ROOT_NAME_MAX + 8];
 	int fd;
 
+	if (mutant("registration"))
+		return 0;
 	(void)snprintf(path, sizeof(path), "roots/%s", name);
 	if (mkdirat(workdir_fd, "roots", 0700) < 0 && errno != EEXIST)
 		return err_errno(err, "register '%s' as in use", name);

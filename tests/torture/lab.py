@@ -92,13 +92,13 @@ def remove(path):
     subprocess.run(["rm", "-rf", path], check=False, stderr=subprocess.DEVNULL)
 
 
-def make_tree(path, seed, n_files=6):
+def make_tree(path, seed, n_files=6, sizes=(20, 100, 5000, 70000)):
     """A small tree with one of most things, the same for the same seed."""
     rng = random.Random(seed)
     path = pathlib.Path(path)
     (path / "etc" / "deep").mkdir(parents=True)
     for number in range(n_files):
-        (path / "etc" / f"file-{number}").write_bytes(rng.randbytes(rng.choice([20, 100, 5000, 70000])))
+        (path / "etc" / f"file-{number}").write_bytes(rng.randbytes(rng.choice(sizes)))
     (path / "etc" / "deep" / "shared").write_bytes(b"the same in every tree" * 100)
     os.link(path / "etc" / "deep" / "shared", path / "link")
     (path / "symlink").symlink_to("etc/deep")

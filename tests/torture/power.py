@@ -4,13 +4,15 @@
 
 The power fails at any time while trees are committed and garbage is collected, and another
 process forces the journal, so that names reach the disk before contents that nobody waited
-for.  The file system is shut down by the ioctl that drops what is not in its journal,
-mounted again and judged: every commit that said 0 is there and whole, every other is there
-as a whole or not at all.
+for.  ext4 and xfs are shut down by the ioctl that drops what is not in their journal; btrfs
+has none, so the image is copied as it is on disk at that time.  Mounted again it is judged:
+every commit that said 0 is there and whole, every other is there as a whole or not at all;
+and so is a store that was made, and an archive that was written.
 """
 import argparse
 import array
 import fcntl
+import hashlib
 import os
 import pathlib
 import random
@@ -22,8 +24,8 @@ import time
 import lab
 
 SHUTDOWN, NO_LOG_FLUSH = 0x8004587D, 2
-MAKE = {"ext4": ["mkfs.ext4", "-q", "-F"], "xfs": ["mkfs.xfs", "-q", "-f"]}
-SIZE = {"ext4": 96 << 20, "xfs": 320 << 20}
+MAKE = {"ext4": ["mkfs.ext4", "-q", "-F"], "xfs": ["mkfs.xfs", "-q", "-f"], "btrfs": ["mkfs.btrfs", "-q", "-f"]}
+SIZE = {"ext4": 96 << 20, "xfs": 320 << 20, "btrfs": 256 << 20}
 NAMES = ["a", "b", "dir/c", "dir/d"]
 
 
@@ -39,6 +41,11 @@ class Disk:
         subprocess.run(["mount", "-t", self.kind, "-o", "loop", self.image, self.path], check=True,
                        capture_output=True)
 
+    def take_cut(self):
+        """What was copied is the disk from now on."""
+        if self.kind == "btrfs":
+            os.rename(self.image.with_suffix(".after"), self.image)
+
     def unmount(self):
         for _ in range(100):
             if subprocess.run(["umount", self.path], check=False, capture_output=True).returncode == 0:
@@ -47,6 +54,10 @@ class Disk:
         raise lab.Violation("the file system stays busy")
 
     def cut(self):
+        if self.kind == "btrfs":
+            after = self.image.with_suffix(".after")
+            subprocess.run(["cp", "--sparse=always", "--reflink=auto", self.image, after], check=True)
+            return
         fd = os.open(self.path, os.O_RDONLY)
         fcntl.ioctl(fd, SHUTDOWN, array.array("I", [NO_LOG_FLUSH]))
         os.close(fd)
@@ -60,10 +71,13 @@ class Life:
         self.store = disk.path / "store"
         self.known = known  # name -> digests of which it may have one
         self.off = threading.Event()
+        self.is_made = (self.store / "format").exists()
         self.n_commits = 0
         self.processes = set()
 
     def coppice(self, *args):
+        if self.off.is_set():
+            return 1
         process = subprocess.Popen([lab.COPPICE, "--store", self.store, *map(str, args)],
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.processes.add(process)
@@ -73,13 +87,18 @@ class Life:
 
     def commits(self):
         rng = random.Random(self.rng.random())
+        if not self.is_made:
+            self.is_made = self.coppice("init") == 0
         while not self.off.is_set():
             name, (tree, digest) = rng.choice(NAMES), rng.choice(self.trees)
             if rng.random() < 0.2:
                 self.coppice("gc")
                 continue
+            if rng.random() < 0.1 and len(self.known[name]) == 1 and None not in self.known[name]:
+                self.coppice("export", name, self.disk.path / "out.tar", "--format", "tar")
+                continue
             self.known[name] = self.known[name] | {digest}
-            if self.coppice("commit", tree, name) == 0:
+            if self.coppice("commit", tree, name) == 0 and not self.off.is_set():
                 # Nobody else writes names, so this one is it.
                 self.known[name] = {digest}
                 self.n_commits += 1
@@ -101,18 +120,31 @@ class Life:
         for thread in threads:
             thread.start()
         time.sleep(self.rng.random() ** 2 * 0.4)
-        self.disk.cut()
-        self.off.set()
+        if self.disk.kind == "btrfs":
+            # What is true when the copy begins must be in it; what ends later may be.
+            self.off.set()
+            known, made = {name: set(digests) for name, digests in self.known.items()}, self.is_made
+            for process in list(self.processes):
+                process.send_signal(19)
+            self.disk.cut()
+            self.known.update(known)
+            self.is_made = made
+        else:
+            self.disk.cut()
+            self.off.set()
         for process in list(self.processes):
             process.kill()
         for thread in threads:
             thread.join()
 
 
-def check(disk, known):
+def check(disk, known, is_made, archives):
     store = disk.path / "store"
+    archive = disk.path / "out.tar"
+    if archive.exists() and hashlib.sha256(archive.read_bytes()).hexdigest() not in archives:
+        raise lab.Violation(f"half an archive has its final name ({archive.stat().st_size} bytes)")
     if not (store / "format").exists():
-        if any(None not in digests for digests in known.values()):
+        if is_made or any(None not in digests for digests in known.values()):
             raise lab.Violation("the store is gone")
         return
     lab.judge(store)
@@ -133,10 +165,11 @@ def torture(kind, seed, cuts, seconds):
     """(cuts, commits, violations)"""
     rng = random.Random(f"{seed} {kind}")
     top = lab.scratch("power")
-    trees = []
+    trees, archives = [], set()
     for number in range(10):
         tree = lab.make_tree(top / f"tree-{number}", number, n_files=rng.randrange(3, 40))
-        trees.append((tree, lab.out(top / "elsewhere", "digest", tree)))
+        trees.append((tree, lab.out(top / "elsewhere", "commit", tree, "x")))
+        archives.add(hashlib.sha256(lab.run(top / "elsewhere", "export", "x", "-").stdout).hexdigest())
     disk = Disk(top, kind)
     known = {name: {None} for name in NAMES}
     deadline = time.monotonic() + seconds
@@ -144,12 +177,17 @@ def torture(kind, seed, cuts, seconds):
     violations = []
     while n < cuts and time.monotonic() < deadline and not violations:
         disk.mount()
+        if rng.random() < 0.2:
+            lab.remove(disk.path / "store")
+            known = {name: {None} for name in NAMES}
+            subprocess.run(["sync", "-f", disk.path], check=True)
         life = Life(disk, trees, known, rng)
         life.live()
         disk.unmount()
+        disk.take_cut()
         disk.mount()
         try:
-            check(disk, known)
+            check(disk, known, life.is_made, archives)
         except lab.Violation as problem:
             violations.append((f"{kind}, cut {n}", str(problem)))
         disk.unmount()
