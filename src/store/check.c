@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/mutant.h"
 #include "digest/checksum.h"
 
 #define BUFFER_SIZE  ((size_t)(1 * MIB))
@@ -205,7 +206,9 @@ static int hash_digest(const struct check *check, struct context *context, int f
 	}
 	if (r == -ESTALE)
 		return 0;
-	return r < 0 ? r : cop_digest_equal(&found, &check->digest);
+	return r < 0 ? r
+		     : cop_digest_equal(&found, &check->digest) ||
+			       mutant("verify-digest");
 }
 
 static int hash_source(const struct check *check, struct context *context, int fd)

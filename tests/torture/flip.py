@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """flip.py [--points N] [--seed S]: every byte of one image and of one pool file is changed,
-one at a time; files are cut, grown and exchanged.  An export must notice, each time, and a
-commit of the same tree must heal it."""
+one at a time; files are cut, emptied and grown.  An export must notice, and verify too, each
+time, and a commit of the same tree must heal it."""
 import argparse
 import os
 import random
@@ -40,6 +40,9 @@ def try_flip(point):
         text = result.stderr.decode()
         if result.returncode != 1 or text.count("\n") != 1:
             raise lab.Violation(f"export gave {result.returncode}: {text}")
+        result = lab.run(place, "verify", "a", status=None, env=lab.QUIET)
+        if result.returncode != 1:
+            raise lab.Violation(f"verify gave {result.returncode}: {result.stdout.decode()}")
         if heal:
             lab.run(place, "commit", TREE, "a", env=lab.QUIET)
             lab.judge(place)

@@ -32,7 +32,7 @@ MUTANTS = {
     "second-barrier": [script("power.py", "--cuts", "60", "--file-system", "btrfs")],
     "ref-sync": [POWER, script("power.py", "--cuts", "60")],
     "format-sync": [script("power.py", "--cuts", "200", "--file-system", "ext4")],
-    "export-sync": [script("power.py", "--cuts", "200", "--file-system", "ext4")],
+    "export-sync": [script("power.py", "--cuts", "200")],
     "store-lock": [unit("lock"), unit("gc"), CROWD],
     "names-lock": [unit("lock"), unit("ref"), CROWD],
     "stage-lock": [unit("lock")],
@@ -43,6 +43,7 @@ MUTANTS = {
     "changed-source": [unit("staging")],
     "image-digest": [script("flip.py", "--points", "400")],
     "export-digest": [script("flip.py", "--points", "2000")],
+    "verify-digest": [script("flip.py", "--points", "400")],
     "heal-digest": [unit("commit"), script("flip.py", "--points", "3000")],
     "resume-digest": [unit("commit"), script("fuzz.py", "--points", "700")],
     "list-digest": [unit("gc"), script("fuzz.py", "--points", "700")],
@@ -61,7 +62,7 @@ def passes(build, command, mutant=None):
     if mutant:
         env["COPPICE_MUTANT"] = mutant
     try:
-        return subprocess.run(command, env=env, check=False, capture_output=True, timeout=600).returncode in (0, 77)
+        return subprocess.run(command, env=env, check=False, capture_output=True, timeout=900).returncode in (0, 77)
     except subprocess.TimeoutExpired:
         return False
 

@@ -94,8 +94,10 @@ class Life:
             if rng.random() < 0.2:
                 self.coppice("gc")
                 continue
-            if rng.random() < 0.1 and len(self.known[name]) == 1 and None not in self.known[name]:
-                self.coppice("export", name, self.disk.path / "out.tar", "--format", "tar")
+            if rng.random() < 0.2 and len(self.known[name]) == 1 and None not in self.known[name]:
+                # A new name each time: ext4 takes care of what replaces a file.
+                out = f"out-{rng.randrange(1 << 32)}.tar"
+                self.coppice("export", name, self.disk.path / out, "--format", "tar")
                 continue
             self.known[name] = self.known[name] | {digest}
             if self.coppice("commit", tree, name) == 0 and not self.off.is_set():
@@ -140,9 +142,12 @@ class Life:
 
 def check(disk, known, is_made, archives):
     store = disk.path / "store"
-    archive = disk.path / "out.tar"
-    if archive.exists() and hashlib.sha256(archive.read_bytes()).hexdigest() not in archives:
-        raise lab.Violation(f"half an archive has its final name ({archive.stat().st_size} bytes)")
+    for archive in disk.path.glob("out-*.tar"):
+        if hashlib.sha256(archive.read_bytes()).hexdigest() not in archives:
+            raise lab.Violation(f"half an archive has its final name ({archive.stat().st_size} bytes)")
+        archive.unlink()
+    for left in disk.path.glob(".tmp-*"):
+        left.unlink()
     if not (store / "format").exists():
         if is_made or any(None not in digests for digests in known.values()):
             raise lab.Violation("the store is gone")

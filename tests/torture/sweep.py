@@ -72,6 +72,7 @@ class World:
             Operation("ref-set", ["ref", "set", "a", "b"], {"name/a": self.ids["b"]}),
             Operation("ref-rm", ["ref", "rm", "a"], {"name/a": None}),
             Operation("gc", ["gc"], {}),
+            Operation("verify", ["verify"], {}),
             Operation("import", ["import", self.tar, "a"], {"name/a": self.new}),
             Operation("export", ["export", "b", "DIR/out.tar", "--format", "tar"], {}, output="out.tar"),
         ]
