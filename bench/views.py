@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import pathlib
-import shutil
 import stat
 import statistics
 import subprocess
@@ -94,6 +93,8 @@ class Views:
         self.tree = debian_tree(work)
         self.store = work / "store-views"
         self.mount = work / "mount"
+        self.copies = work / "rounds" / f"views-{time.time_ns()}"
+        self.copies.mkdir(parents=True)
         self.number = 0
         remove(self.store)
         self.mount.mkdir(exist_ok=True)
@@ -124,8 +125,7 @@ class Views:
     def plain_copy(self):
         """cp -a of the base, a change, a digest over all of it."""
         self.number += 1
-        copy = self.work / "rounds" / f"view-{self.number}"
-        copy.parent.mkdir(exist_ok=True)
+        copy = self.copies / f"copy-{self.number}"
         copied = Run(["cp", "-a", "--reflink=auto", self.tree, copy])
         self.touch_one(copy)
         hashed = Run(["python3", __file__, copy])
@@ -133,8 +133,7 @@ class Views:
 
     def ostree(self):
         self.number += 1
-        checkout = self.work / "rounds" / f"checkout-{self.number}"
-        checkout.parent.mkdir(exist_ok=True)
+        checkout = self.copies / f"checkout-{self.number}"
         repo = f"--repo={self.work / 'repo-views'}"
         out = Run(["ostree", "checkout", "-H", repo, "bench", checkout])
         self.touch_one(checkout)
@@ -196,7 +195,7 @@ class Views:
                   lambda view: subprocess.run(["chown", "-R", "12:34", view], check=True), "base"),
                  ("a directory of 10,000 files renamed",
                   lambda view: (view / "wide").rename(view / "renamed"), wide)]
-        lines = ["", "| change | commit s | bytes in the upper directory's files |", "|---|---|---|"]
+        lines = ["", "| change | commit s | on disk in the upper directory's files, xattrs included |", "|---|---|---|"]
         for name, change, base in work:
             kept = []
 
@@ -273,7 +272,7 @@ class Views:
         entries, size = count(self.tree)
         lines = [f"{entries} entries, {size / 1e9:.2f} GB; commands of their own, start included", ""]
         lines += self.speed() + self.costs() + self.by_entries() + self.disk() + self.reading()
-        remove(self.work / "rounds")
+        remove(self.copies)
         return "Views", lines
 
 
