@@ -2,7 +2,7 @@
 BUILD := build
 CHECK := build-check
 
-.PHONY: all demo check check-long torture torture-errors torture-mutants bench install clean packages
+.PHONY: all demo check check-long check-images torture torture-errors torture-mutants bench install clean packages
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
 
@@ -40,6 +40,12 @@ torture-errors: packages
 torture-mutants: packages
 	@tools/install-packages build check
 	@python3 tests/torture/mutants.py build-mutants
+
+# Builds and boots the example images: minutes, and longer without KVM.
+check-images: packages
+	@tools/install-packages images
+	@$(MAKE) --no-print-directory all
+	@tools/check-images
 
 bench: packages
 	@tools/install-packages bench

@@ -144,8 +144,19 @@ static int add_qemu(json_t *stages, const struct image_format *format,
 static int add_archive(json_t *stages, const struct image_format *format,
 		       struct cop_error *err)
 {
-	return stages_add(stages, "org.osbuild.tar", stages_tree_input("tree", "tree"),
-			  json_pack("{s:s}", "filename", format->filename), err);
+	const bool is_squashfs = strcmp(format->name, "squashfs") == 0;
+	json_t *options = json_pack("{s:s}", "filename", format->filename);
+	auto_buf type = {};
+
+	if (options && is_squashfs)
+		(void)json_object_set_new(options, "compression",
+					  json_pack("{s:s}", "method", "zstd"));
+	if (buf_printf(&type, "org.osbuild.%s", format->name) < 0) {
+		json_decref(options);
+		return err_oom(err);
+	}
+	return stages_add(stages, type.data, stages_tree_input("tree", "tree"), options,
+			  err);
 }
 
 int image_add_format(json_t *stages, const struct recipe *recipe, struct cop_error *err)

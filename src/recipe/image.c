@@ -12,6 +12,8 @@ static const char *const disk_tools[] = {"e2fsprogs", "dosfstools", "mtools", "f
 					 NULL};
 static const char *const qemu_tools[] = {"e2fsprogs", "dosfstools", "mtools",
 					 "fdisk",     "qemu-utils", NULL};
+static const char *const squashfs_tools[] = {"squashfs-tools", NULL};
+static const char *const erofs_tools[] = {"erofs-utils", NULL};
 
 static const struct image_format formats[] = {
 	{"raw", "disk.raw", NULL, true, disk_tools},
@@ -19,6 +21,8 @@ static const struct image_format formats[] = {
 	{"vmdk", "disk.vmdk", "vmdk", true, qemu_tools},
 	{"vhd", "disk.vhd", "vpc", true, qemu_tools},
 	{"tar", "rootfs.tar", NULL, false, no_tools},
+	{"squashfs", "rootfs.squashfs", NULL, false, squashfs_tools},
+	{"erofs", "rootfs.erofs", NULL, false, erofs_tools},
 	{"directory", NULL, NULL, false, no_tools},
 };
 

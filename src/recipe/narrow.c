@@ -14,6 +14,7 @@
 
 #include "base/fs.h"
 #include "base/text.h"
+#include "recipe/image.h"
 #include "recipe/solver.h"
 
 #define STATE "var/lib/apt/"
@@ -22,14 +23,20 @@
 
 static int reach(struct solver *solver, struct cop_error *err)
 {
-	auto_free const char **names = calloc(solver->n_words + 2, sizeof(*names));
-	size_t n = 0;
+	const char *const *tools = image_tools(solver->recipe);
+	auto_free const char **names = NULL;
+	size_t n = 0, n_tools = 0;
 
+	while (tools && tools[n_tools])
+		n_tools++;
+	names = calloc(solver->n_words + n_tools + 2, sizeof(*names));
 	if (!names)
 		return err_oom(err);
 	names[n++] = "usr-is-merged";
 	for (size_t i = 0; i < solver->n_words; i++)
 		names[n++] = solver->words[i].package->name;
+	for (size_t i = 0; i < n_tools; i++)
+		names[n++] = tools[i];
 	return index_reach(solver->index, names, false, err);
 }
 

@@ -128,7 +128,7 @@ static void what_makes_no_sense_is_refused_by_place_and_name(void **state)
 {
 	(void)state;
 	refuses(HEAD "image: {format: qcow}\n",
-		"r.yaml:3:17: format: 'qcow' is none of raw, qcow2, vmdk, vhd, tar");
+		"r.yaml:3:17: format: 'qcow' is none of raw, qcow2, vmdk, vhd, tar, squashfs");
 	refuses(HEAD "image: {format: qcow}\n", "did you mean 'qcow2'?");
 	refuses(HEAD "image: {boot: grub}\n",
 		"boot: 'grub' is none of none, uefi, bios, direct");
