@@ -30,7 +30,7 @@ def sources(top, first):
     todo, seen = [first], set()
     while todo:
         path = todo.pop()
-        if path in seen or path.name == "stages.h" or not path.exists():
+        if path in seen or path.name in ("stages.h", "assemblers.h") or not path.exists():
             continue
         seen.add(path)
         todo += [place(top, name) for name in INCLUDE.findall(path.read_text())]
@@ -41,14 +41,16 @@ def sources(top, first):
 def state(top):
     """{stage: (revision, hash)}"""
     found = {}
-    for meta in sorted((top / "modules" / "stages").glob("*.meta.json")):
+    metas = [("", meta) for meta in (top / "modules" / "stages").glob("*.meta.json")]
+    metas += [("assembler:", meta) for meta in (top / "modules" / "assemblers").glob("*.meta.json")]
+    for prefix, meta in sorted(metas):
         name = meta.name.removesuffix(".meta.json")
         digest = hashlib.sha256()
         for path in sources(top, meta.with_name(name + ".c")):
             digest.update(path.relative_to(top).as_posix().encode() + b"\0")
             digest.update(path.read_bytes() + b"\0")
         revision = json.loads(meta.read_text())["org.coppice.revision"]
-        found[name] = (revision, digest.hexdigest()[:32])
+        found[prefix + name] = (revision, digest.hexdigest()[:32])
     return found
 
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""static.py PROGRAM ARCHIVE...: the program of the stages is alone in the world.
+"""static.py STAGES ASSEMBLERS ARCHIVE...: the programs of the modules are alone in the world.
 
-It asks for no shared library and holds no user or host lookup; our own objects (ARCHIVE)
-call nothing that would load code or data of the tree they run in; it runs in a root that
+They ask for no shared library and hold no user or host lookup; our own objects (ARCHIVE)
+call nothing that would load code or data of the tree they run in; a stage runs in a root that
 holds nothing but itself.
 """
 import json
@@ -23,14 +23,17 @@ def symbols(path, option):
     return {line.split()[-1].split("@")[0] for line in out.splitlines() if len(line.split()) >= 2}
 
 
-def check_symbols(program, archives):
+def check_symbols(program, known):
     elf = subprocess.run(["readelf", "-d", "-l", program], stdout=subprocess.PIPE, check=True, text=True).stdout
     if "NEEDED" in elf or "INTERP" in elf:
-        yield "it needs a shared library or an interpreter"
+        yield f"{program} needs a shared library or an interpreter"
     defined = symbols(program, "--defined-only")
-    if "stage_copy" not in defined:
-        yield "its symbols cannot be read, so nothing is proved"
-    yield from (f"it holds {name}" for name in sorted(defined) if LOOKUPS.match(name))
+    if known not in defined:
+        yield f"the symbols of {program} cannot be read, so nothing is proved"
+    yield from (f"{program} holds {name}" for name in sorted(defined) if LOOKUPS.match(name))
+
+
+def check_archives(archives):
     for archive in archives:
         wanted = symbols(archive, "--undefined-only")
         yield from (f"{os.path.basename(archive)} calls {name}" for name in sorted(wanted) if LOADERS.match(name))
@@ -57,8 +60,9 @@ def check_empty_root(program):
 
 
 def main():
-    program, *archives = sys.argv[1:]
-    problems = list(check_symbols(program, archives))
+    program, assemblers, *archives = sys.argv[1:]
+    problems = [*check_symbols(program, "stage_copy"), *check_symbols(assemblers, "assembler_tar"),
+                *check_archives(archives)]
     for problem in problems:
         print(problem)
     if not problems:
