@@ -57,6 +57,8 @@ def fuzz_image(place, rng):
     """An object whose digest is right and whose bytes are not an image that coppice wrote."""
     data = mutate(SEEDS["image"], rng)
     data += bytes(-len(data) % 4096) if rng.random() < 0.8 else b""
+    if data == SEEDS["image"]:
+        return
     digest = lab.oracle.verity(data)
     path = place / "objects" / digest[:2] / digest[2:]
     path.parent.mkdir(exist_ok=True)
@@ -127,7 +129,12 @@ def fuzz_moves(place, rng):
     (work / "in" / "1").write_bytes(b"z" * 100)
     (work / "image").write_bytes(SEEDS["image"])
     text = f"coppice-moves 1\nobject {digest} {len(SEEDS['image'])}\nfile {other} 100 in/1\nend\n"
-    (work / "moves").write_bytes(mutate(text.encode(), rng))
+    if rng.random() < 0.3:
+        # Nothing to be seen from outside, but not what the list says.
+        (work / "in" / "1").write_bytes(b"z" * 99 + b"!")
+        (work / "moves").write_bytes(text.encode())
+    else:
+        (work / "moves").write_bytes(mutate(text.encode(), rng))
     coppice(place, "ref", "set", "again", "a")
     coppice(place, "ref", "rm", "again")
 

@@ -45,8 +45,8 @@ MUTANTS = {
     "export-digest": [script("flip.py", "--points", "2000")],
     "verify-digest": [script("flip.py", "--points", "400")],
     "heal-digest": [unit("commit"), script("flip.py", "--points", "3000")],
-    "resume-digest": [unit("commit"), script("fuzz.py", "--points", "700")],
-    "list-digest": [unit("gc"), script("fuzz.py", "--points", "700")],
+    "resume-digest": [unit("commit"), script("fuzz.py", "--points", "140")],
+    "list-digest": [unit("gc"), script("fuzz.py", "--points", "140")],
     "layer-digest": [[*ARCHIVES, "an_image_that_is_not_sound_is_refused"]],
     "end-mark": [[*ARCHIVES, "what_is_cut_off_is_refused"]],
 }
