@@ -32,7 +32,7 @@ MUTANTS = {
     "second-barrier": [script("power.py", "--cuts", "60", "--file-system", "btrfs")],
     "ref-sync": [POWER, script("power.py", "--cuts", "60")],
     "format-sync": [script("power.py", "--cuts", "200", "--file-system", "ext4")],
-    "export-sync": [script("power.py", "--cuts", "200")],
+    "export-sync": [script("power.py", "--cuts", "200", "--exports", "0.9")],
     "store-lock": [unit("lock"), unit("gc"), CROWD],
     "names-lock": [unit("lock"), unit("ref"), CROWD],
     "stage-lock": [unit("lock")],

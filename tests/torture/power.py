@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""power.py [--cuts N] [--seconds S] [--seed S] [--file-system ext4|xfs]...
+"""power.py [--cuts N] [--seconds S] [--seed S] [--file-system ext4|xfs|btrfs]... [--exports P]
 
 The power fails at any time while trees are committed and garbage is collected, and another
 process forces the journal, so that names reach the disk before contents that nobody waited
@@ -16,6 +16,7 @@ import hashlib
 import os
 import pathlib
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -66,11 +67,11 @@ class Disk:
 class Life:
     """From one mount to the cut."""
 
-    def __init__(self, disk, trees, known, rng):
-        self.disk, self.trees, self.rng = disk, trees, rng
+    def __init__(self, disk, trees, known, rng, exports):
+        self.disk, self.trees, self.rng, self.exports = disk, trees, rng, exports
         self.store = disk.path / "store"
         self.known = known  # name -> digests of which it may have one
-        self.off = threading.Event()
+        self.off, self.still = threading.Event(), threading.Event()
         self.is_made = (self.store / "format").exists()
         self.n_commits = 0
         self.processes = set()
@@ -94,7 +95,7 @@ class Life:
             if rng.random() < 0.2:
                 self.coppice("gc")
                 continue
-            if rng.random() < 0.2 and len(self.known[name]) == 1 and None not in self.known[name]:
+            if rng.random() < self.exports and len(self.known[name]) == 1 and None not in self.known[name]:
                 # A new name each time: ext4 takes care of what replaces a file.
                 out = f"out-{rng.randrange(1 << 32)}.tar"
                 self.coppice("export", name, self.disk.path / out, "--format", "tar")
@@ -108,7 +109,7 @@ class Life:
     def noise(self):
         try:
             with open(self.disk.path / "noise", "wb", buffering=0) as file:
-                while not self.off.is_set():
+                while not self.still.is_set():
                     file.write(os.urandom(8))
                     file.seek(0)
                     os.fsync(file)
@@ -122,22 +123,24 @@ class Life:
         for thread in threads:
             thread.start()
         time.sleep(self.rng.random() ** 2 * 0.4)
+        # From here on a 0 counts for nothing: xfs lets the fsync of a directory succeed that
+        # waits while it is shut down.  And what is true when a copy begins must be in it.
+        self.off.set()
+        known, made = {name: set(digests) for name, digests in self.known.items()}, self.is_made
         if self.disk.kind == "btrfs":
-            # What is true when the copy begins must be in it; what ends later may be.
-            self.off.set()
-            known, made = {name: set(digests) for name, digests in self.known.items()}, self.is_made
             for process in list(self.processes):
-                process.send_signal(19)
-            self.disk.cut()
-            self.known.update(known)
-            self.is_made = made
-        else:
-            self.disk.cut()
-            self.off.set()
+                process.send_signal(signal.SIGSTOP)
+            self.still.set()
+            for thread in threads[1:]:
+                thread.join()
+        self.disk.cut()
+        self.still.set()
         for process in list(self.processes):
             process.kill()
         for thread in threads:
             thread.join()
+        self.known.update(known)
+        self.is_made = made
 
 
 def check(disk, known, is_made, archives):
@@ -166,10 +169,9 @@ def check(disk, known, is_made, archives):
         known[name] = {refs.get("name/" + name)}
 
 
-def torture(kind, seed, cuts, seconds):
+def torture(top, kind, seed, cuts, seconds, exports):
     """(cuts, commits, violations)"""
     rng = random.Random(f"{seed} {kind}")
-    top = lab.scratch("power")
     trees, archives = [], set()
     for number in range(10):
         tree = lab.make_tree(top / f"tree-{number}", number, n_files=rng.randrange(3, 40))
@@ -186,7 +188,7 @@ def torture(kind, seed, cuts, seconds):
             lab.remove(disk.path / "store")
             known = {name: {None} for name in NAMES}
             subprocess.run(["sync", "-f", disk.path], check=True)
-        life = Life(disk, trees, known, rng)
+        life = Life(disk, trees, known, rng, exports)
         life.live()
         disk.unmount()
         disk.take_cut()
@@ -210,6 +212,7 @@ def main():
     parser.add_argument("--cuts", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=3600)
     parser.add_argument("--seed", type=int, default=int(os.environ.get("COPPICE_SEED", "1")))
+    parser.add_argument("--exports", type=float, default=0.2, help="their share, 0 to 1")
     parser.add_argument("--file-system", action="append", choices=sorted(MAKE))
     args = parser.parse_args()
     if not lab.own_mounts():
@@ -222,7 +225,7 @@ def main():
     except subprocess.CalledProcessError as problem:
         lab.skip(f"no loop devices: {problem.stderr.decode().strip()}")
     report = lab.Report("power", args.seed)
-    work = [(kind, args.seed, args.cuts // len(kinds), args.seconds) for kind in kinds]
+    work = [(lab.scratch("power"), kind, args.seed, args.cuts // len(kinds), args.seconds, args.exports) for kind in kinds]
     for kind, cuts, commits, violations in lab.in_parallel(one, work):
         report.count(f"cuts on {kind}", cuts)
         report.count("commits that said 0", commits)
