@@ -10,13 +10,15 @@ from measure import COPPICE, TOP, Group, Run, median, ratio, remove, rotate
 class Minbase:
     """coppice against mmdebstrap, minbase, from the same local packages."""
 
+    name = "minbase"
+
     def __init__(self, work, rounds):
         self.work, self.rounds = work, rounds
-        self.recipe = work / "minbase.yaml"
-        self.sources = work / "store-minbase"
-        shutil.copy(TOP / "bench" / "minbase.yaml", self.recipe)
+        self.recipe = work / f"{self.name}.yaml"
+        self.sources = work / f"store-{self.name}"
+        shutil.copy(TOP / "bench" / f"{self.name}.yaml", self.recipe)
         Run([COPPICE, "--store", self.sources, "lock", self.recipe])
-        self.repository = work / "repository"
+        self.repository = work / f"repository-{self.name}"
         self.make_repository()
 
     def make_repository(self):
@@ -41,7 +43,7 @@ class Minbase:
         remove(store)
         Run([COPPICE, "--store", store, "init"])
         Run(["cp", "-al", self.sources / "sources" / "org.osbuild.files", store / "sources/"])
-        return Run([COPPICE, "-q", "--store", store, "build", self.work / "minbase.json"])
+        return Run([COPPICE, "-q", "--store", store, "build", self.work / f"{self.name}.json"])
 
     def mmdebstrap(self):
         target = self.work / "mmdebstrap"
@@ -49,11 +51,15 @@ class Minbase:
         return Run(["mmdebstrap", "--variant=minbase", "--quiet", "trixie", target,
                     f"deb [trusted=yes] copy:{self.repository} ./"])
 
-    def table(self):
+    def take_manifest(self):
+        """The tree alone, without an archive of it."""
         manifest = Run([COPPICE, "--store", self.sources, "manifest", self.recipe]).out
         document = json.loads(manifest)
         document["pipelines"] = [p for p in document["pipelines"] if p["name"] == "tree"]
-        (self.work / "minbase.json").write_text(json.dumps(document))
+        (self.work / f"{self.name}.json").write_text(json.dumps(document))
+
+    def table(self):
+        self.take_manifest()
         results = rotate({"coppice build (tree, committed)": self.coppice,
                           "mmdebstrap --variant=minbase": self.mmdebstrap}, self.rounds)
         lines = ["| what | wall s | CPU s |", "|---|---|---|"]

@@ -57,6 +57,15 @@ static int is_another_name(struct walk *walk, const struct stat *st)
 	return 0;
 }
 
+/* By the names themselves: the length alone would count those that overlayfs hides. */
+static bool has_attributes(int fd)
+{
+	char names[4 * KIB];
+	ssize_t n = flistxattr(fd, names, sizeof(names));
+
+	return n > 0 || (n < 0 && errno == ERANGE);
+}
+
 static int count_file(struct walk *walk, int fd, const char *name, const struct stat *st)
 {
 	struct disk_content *content = &walk->part->content;
@@ -75,7 +84,7 @@ static int count_file(struct walk *walk, int fd, const char *name, const struct 
 		auto_close int file = openat(fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
 		/* More than an inode may have room for; few have any. */
-		if (file >= 0 && flistxattr(file, NULL, 0) > 0)
+		if (file >= 0 && has_attributes(file))
 			content->blocks++;
 	}
 	return 0;
@@ -121,7 +130,7 @@ static int walk_directory(struct walk *walk, int fd, unsigned int depth)
 	content->n_inodes++;
 	/* The last entry of a block cannot always be placed; an attribute block besides.
 	 */
-	content->blocks += divide_up(bytes, BLOCK - 300) + (flistxattr(fd, NULL, 0) > 0);
+	content->blocks += divide_up(bytes, BLOCK - 300) + has_attributes(fd);
 	content->clusters += divide_up(fat_bytes, walk->cluster);
 	return r;
 }
