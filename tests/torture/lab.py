@@ -115,11 +115,14 @@ class Report:
         self.name, self.seed = name, seed
         self.counts = {}
         self.violations = []
-        self.begin = time.monotonic()
+        self.begin = self.told = time.monotonic()
         print(f"{name}: seed {seed}, {COPPICE}", flush=True)
 
     def count(self, what, n=1):
         self.counts[what] = self.counts.get(what, 0) + n
+        if time.monotonic() > self.told + 60:
+            self.told = time.monotonic()
+            print(f"{self.name}: so far {self.counts}", flush=True)
 
     def violation(self, where, what):
         self.violations.append(f"{where}: {what}")
@@ -137,17 +140,15 @@ class Report:
         return 1 if self.violations else 0
 
 
-def in_parallel(function, items, deadline=None):
+def in_parallel(function, items, n_processes=None):
     """function(item) for each, by as many processes as there are processors."""
-    with concurrent.futures.ProcessPoolExecutor(os.cpu_count()) as pool:
+    n_processes = n_processes or os.cpu_count()
+    with concurrent.futures.ProcessPoolExecutor(n_processes) as pool:
         waiting = set()
         items = iter(items)
         more = True
         while more or waiting:
-            while more and len(waiting) < 2 * os.cpu_count():
-                if deadline and time.monotonic() > deadline:
-                    more = False
-                    break
+            while more and len(waiting) < 2 * n_processes:
                 try:
                     waiting.add(pool.submit(function, next(items)))
                 except StopIteration:

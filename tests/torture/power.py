@@ -226,7 +226,7 @@ def main():
         lab.skip(f"no loop devices: {problem.stderr.decode().strip()}")
     report = lab.Report("power", args.seed)
     work = [(lab.scratch("power"), kind, args.seed, args.cuts // len(kinds), args.seconds, args.exports) for kind in kinds]
-    for kind, cuts, commits, violations in lab.in_parallel(one, work):
+    for kind, cuts, commits, violations in lab.in_parallel(one, work, len(work)):
         report.count(f"cuts on {kind}", cuts)
         report.count("commits that said 0", commits)
         for where, what in violations:
