@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Directories in the tree, with osbuild's meaning of its options. */
+/* Directories in the tree and in mounts, with osbuild's meaning of its options. */
 #include <fcntl.h>
 #include <string.h>
 
 #include "modkit/root.h"
+#include "modules/stages/location.h"
 #include "modules/stages/stages.h"
 #include "json/json.h"
 
@@ -42,7 +43,7 @@ static int read_wish(struct kit *kit, const json_t *json, struct wish *wish)
 	return 0;
 }
 
-static int make_parents(struct kit *kit, const char *path)
+static int make_parents(struct kit *kit, int root_fd, const char *path)
 {
 	auto_free char *parent = strdup(path);
 	size_t size;
@@ -55,26 +56,28 @@ static int make_parents(struct kit *kit, const char *path)
 	while (size > 0 && parent[size - 1] != '/')
 		size--;
 	parent[size] = '\0';
-	return root_make_dirs(kit->tree_fd, parent, DEFAULT_MODE & ~UMASK, kit->err);
+	return root_make_dirs(root_fd, parent, DEFAULT_MODE & ~UMASK, kit->err);
 }
 
-static bool is_directory(struct kit *kit, const char *path)
+static bool is_directory(int root_fd, const char *path)
 {
-	auto_close int fd =
-		fs_open_in_root(kit->tree_fd, path, O_PATH | O_DIRECTORY, 0, NULL);
+	auto_close int fd = fs_open_in_root(root_fd, path, O_PATH | O_DIRECTORY, 0, NULL);
 
 	return fd >= 0;
 }
 
 static int make(struct kit *kit, const struct wish *wish)
 {
+	cleanup_with(location_done) struct location place = LOCATION_NONE;
 	auto_close int parent = -EBADF;
 	char name[NAME_MAX + 1];
-	int r = wish->parents ? make_parents(kit, wish->path) : 0;
+	int r = location_open(kit, wish->path, &place);
 
+	if (r == 0 && wish->parents)
+		r = make_parents(kit, place.root_fd, place.path);
 	if (r < 0)
 		return r;
-	parent = root_open_parent(kit->tree_fd, wish->path, name, kit->err);
+	parent = root_open_parent(place.root_fd, place.path, name, kit->err);
 	if (parent < 0)
 		return parent;
 	/* mkdir keeps the sticky bit of the mode and drops the set-id bits, as Python's
@@ -82,7 +85,7 @@ static int make(struct kit *kit, const struct wish *wish)
 	if (mkdirat(parent, name, (mode_t)wish->mode & ~(mode_t)UMASK) == 0)
 		return 0;
 	r = -errno;
-	if (r == -EEXIST && wish->exist_ok && is_directory(kit, wish->path))
+	if (r == -EEXIST && wish->exist_ok && is_directory(place.root_fd, place.path))
 		return 0;
 	return err_code(kit->err, r, "make directory '%s'", wish->path);
 }

@@ -5,7 +5,8 @@
 
 #include "modkit/root.h"
 
-#define CHUNK ((size_t)(1 * MIB))
+/* As zstd reads: where pieces end may show in the result. */
+#define CHUNK ((size_t)(128 * KIB))
 
 int pump_write(int out_fd, const void *bytes, size_t size, struct cop_error *err)
 {
@@ -18,22 +19,25 @@ int pump(int source, int target, const struct pump_ops *ops, struct cop_error *e
 {
 	auto_free char *chunk = malloc(CHUNK);
 	uint64_t offset = 0;
-	ssize_t n;
+	bool is_last = false;
+	struct stat st;
 
 	if (!chunk)
 		return err_oom(err);
-	do {
+	if (fstat(source, &st) < 0)
+		return err_errno(err, "stat the source");
+	while (!is_last) {
+		ssize_t n = fs_pread_full(source, chunk, CHUNK, offset);
 		int r;
 
-		n = fs_pread_full(source, chunk, CHUNK, offset);
 		if (n < 0)
 			return err_code(err, (int)n, "read");
-		r = ops->encode(ops->data, chunk, (size_t)n, (size_t)n < CHUNK, target,
-				err);
+		offset += (uint64_t)n;
+		is_last = (size_t)n < CHUNK || offset == (uint64_t)st.st_size;
+		r = ops->encode(ops->data, chunk, (size_t)n, is_last, target, err);
 		if (r < 0)
 			return r;
-		offset += (uint64_t)n;
-	} while ((size_t)n == CHUNK);
+	}
 	return 0;
 }
 

@@ -71,11 +71,12 @@ class World:
         os.rename(deb, f"{self.debs}/{checksum}")
         return {"name": name, "version": version, "architecture": architecture, "checksum": checksum}
 
-    def stage(self, name, tree, options, inputs=(), mask=0o022):
-        """Returns (exit status, output, exception or None)."""
+    def stage(self, name, tree, options, inputs=(), mask=0o022, data=None):
+        """Returns (exit status, output, exception or None).  @data goes with every input."""
         scratch = tempfile.mkdtemp(dir=self.top)
         arguments = {"tree": "/run/osbuild/tree", "options": options, "meta": {"id": "0" * 64, "source-epoch": EPOCH},
-                     "inputs": {key: {"path": "/run/osbuild/inputs/" + key} for key in inputs}}
+                     "inputs": {key: {"path": "/run/osbuild/inputs/" + key, **({"data": data} if data else {})}
+                                for key in inputs}}
         with open(scratch + "/arguments", "w") as file:
             json.dump(arguments, file)
         server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -306,6 +307,45 @@ def a_symlink_in_place_of_a_mount_point_stays_inside(world):
     status, output, _ = world.stage("org.coppice.run", tree, {"commands": ["touch /tmp/hidden"]})
     expect(status == 0, output)
     expect(not os.path.exists(tree + "/etc/hidden") and not os.path.exists("/etc/hidden"), "it was written for real")
+
+
+def names_of_users_never_reach_the_trees_plugins(world):
+    """A tree whose nsswitch.conf asks for plug-ins, with every module that is given a user's name."""
+    tree = world.tree("names")
+    for path, text in {"etc/nsswitch.conf": "passwd: files systemd\ngroup: files systemd\nshadow: files systemd\n",
+                       "etc/passwd": "root:x:0:0::/root:/bin/sh\nme:x:7:8::/home/me:/bin/sh\n",
+                       "etc/group": "root:x:0:\nstaff:x:50:\n", "etc/shadow": "root:*:1::::::\nme:!:1::::::\n",
+                       "srv/file": "x\n"}.items():
+        os.makedirs(os.path.dirname(f"{tree}/{path}"), exist_ok=True)
+        with open(f"{tree}/{path}", "w") as file:
+            file.write(text)
+    stages = [
+        ("org.osbuild.chown", {"items": {"/srv/file": {"user": "me", "group": "staff"}}}),
+        ("org.osbuild.groups", {"groups": {"new": {}}}),
+        ("org.osbuild.users", {"users": {"joe": {"groups": ["staff"], "home": "/home/joe", "key": "k"},
+                                         "me": {"groups": ["new"], "home": "/home/me", "password": "p"}}}),
+    ]
+    for name, options in stages:
+        status, output, _ = world.stage(name, tree, options)
+        expect(status == 0, f"{name}: {output}")
+    expect(os.stat(tree + "/srv/file").st_uid == 7 and os.stat(tree + "/srv/file").st_gid == 50, "chown")
+    expect(os.stat(tree + "/home/joe/.ssh/authorized_keys").st_uid == 1000, "users")
+    for name, options in [("org.osbuild.chown", {"items": {"/srv/file": {"user": "nobody"}}}),
+                          ("org.osbuild.users", {"users": {"x": {"groups": ["nogroup"]}}})]:
+        status, output, _ = world.stage(name, tree, options)
+        expect(status == 1 and "has no" in output, f"{name}: {output}")
+
+
+def names_in_archives_stay_bytes(world):
+    source, tree = world.tree("source"), world.tree("unpacked")
+    names = [b"\xc3\xa9t\xc3\xa9", b"latin\xe9", b"plain"]
+    for name in names:
+        with open(os.fsencode(source) + b"/" + name, "w"):
+            pass
+    subprocess.run(["tar", "--format=posix", "-cf", world.debs + "/names.tar", "-C", source, "."], check=True)
+    status, output, _ = world.stage("org.osbuild.untar", tree, {}, ["file"], data={"files": {"names.tar": {}}})
+    expect(status == 0, output)
+    expect(sorted(os.listdir(os.fsencode(tree))) == sorted(names), str(os.listdir(os.fsencode(tree))))
 
 
 TESTS = [value for value in list(globals().values()) if callable(value) and getattr(value, "__code__", None) and
