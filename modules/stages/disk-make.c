@@ -14,9 +14,13 @@
 
 /* --- ext4 --- */
 
-#define EXT4_SUPERBLOCK 1024
-#define EXT4_ROOT	2
-#define EXT4_FIRST	11
+#define EXT4_SUPERBLOCK	    1024
+#define EXT4_SUPER_SIZE	    1024
+#define EXT4_MAGIC	    0x38
+#define EXT4_KBYTES_WRITTEN 0x178
+#define EXT4_CHECKSUM	    0x3fc
+#define EXT4_ROOT	    2
+#define EXT4_FIRST	    11
 /* What every kernel and boot loader of a supported suite knows, instead of what a file of
  * the build root says. */
 #define EXT4_FEATURES                                                             \
@@ -107,6 +111,58 @@ static int write_commands(const struct disk *disk, const struct disk_part *part,
 	return r < 0 ? err_code(disk->kit->err, r, "write '%s'", path) : 0;
 }
 
+static uint32_t crc32c(const unsigned char *data, size_t size)
+{
+	uint32_t crc = UINT32_MAX;
+
+	for (size_t i = 0; i < size; i++) {
+		crc ^= data[i];
+		for (int bit = 0; bit < 8; bit++)
+			crc = crc >> 1 ^ (crc & 1 ? 0x82f63b78 : 0);
+	}
+	return crc;
+}
+
+/* A superblock counts what was ever written, and how mke2fs writes depends on where the
+ * holes of its sources were. */
+static int forget_writes_at(const struct disk *disk, int fd, uint64_t offset)
+{
+	unsigned char super[EXT4_SUPER_SIZE];
+	ssize_t n = fs_pread_full(fd, super, sizeof(super), offset);
+	uint32_t checksum;
+
+	if (n != (ssize_t)sizeof(super) || super[EXT4_MAGIC] != 0x53 ||
+	    super[EXT4_MAGIC + 1] != 0xef)
+		return err_set(disk->kit->err, -EBADMSG, "there is no superblock at %llu",
+			       (unsigned long long)offset);
+	memset(super + EXT4_KBYTES_WRITTEN, 0, 8);
+	checksum = htole32(crc32c(super, EXT4_CHECKSUM));
+	memcpy(super + EXT4_CHECKSUM, &checksum, sizeof(checksum));
+	n = pwrite(fd, super, sizeof(super), (off_t)offset);
+	return n == (ssize_t)sizeof(super)
+		       ? 0
+		       : err_errno(disk->kit->err, "write a superblock");
+}
+
+/* In the first group, and in the copies: groups 1 and powers of 3, 5 and 7. */
+static int forget_writes(const struct disk *disk, const struct disk_part *part)
+{
+	const uint64_t group_size = UINT64_C(32768) * 4096;
+	const uint64_t groups = ((uint64_t)part->size + group_size - 1) / group_size;
+	auto_close int fd = open(disk->path, O_RDWR | O_CLOEXEC);
+	int r;
+
+	if (fd < 0)
+		return err_errno(disk->kit->err, "open '%s'", disk->filename);
+	r = forget_writes_at(disk, fd, part->start + EXT4_SUPERBLOCK);
+	if (r == 0 && groups > 1)
+		r = forget_writes_at(disk, fd, part->start + group_size);
+	for (uint64_t base = 3; base <= 7 && r == 0; base += 2)
+		for (uint64_t group = base; group < groups && r == 0; group *= base)
+			r = forget_writes_at(disk, fd, part->start + group * group_size);
+	return r;
+}
+
 int disk_make_ext4(const struct disk *disk, const struct disk_part *part)
 {
 	auto_words words = {};
@@ -123,7 +179,8 @@ int disk_make_ext4(const struct disk *disk, const struct disk_part *part)
 		  path, NULL);
 	words_printf(&words, "%s?offset=%llu", disk->path,
 		     (unsigned long long)part->start);
-	return tool_run_at_epoch(disk->kit, &words, "e2fsprogs");
+	r = tool_run_at_epoch(disk->kit, &words, "e2fsprogs");
+	return r < 0 ? r : forget_writes(disk, part);
 }
 
 /* --- FAT --- */

@@ -77,6 +77,7 @@ static void fill_tree(struct world *world)
 static void clamp(struct world *world)
 {
 	static const char *const paths[] = {"input",
+					    "input/zeros",
 					    "input/etc",
 					    "input/etc/link",
 					    "input/boot",
@@ -137,6 +138,20 @@ static void other_programs_find_what_was_put_in(void **state)
 	assert_says(world, dir, "::/EFI/Long Name.efi");
 }
 
+/* Zeros, as a hole or written. */
+static void add_zeros(struct world *world, bool hole)
+{
+	static const char zeros[256 * 1024];
+	auto_close int fd =
+		openat(world->fd, "input/zeros", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+
+	assert_true(fd >= 0);
+	if (hole)
+		assert_int_equal(ftruncate(fd, sizeof(zeros)), 0);
+	else
+		assert_int_equal(fs_write_all(fd, zeros, sizeof(zeros)), 0);
+}
+
 static void the_same_tree_gives_the_same_bytes(void **state)
 {
 	static const char options[] = DISK("", ESP ", " ROOT(", 'free': 10485760"));
@@ -147,6 +162,7 @@ static void the_same_tree_gives_the_same_bytes(void **state)
 	if (!can_run())
 		return;
 	fill_tree(world);
+	add_zeros(world, true);
 	clamp(world);
 	assert_ok(stage_with(world, stage_disk, options), &world->err);
 	read_whole(world, "tree/disk.raw", &first);
@@ -156,6 +172,7 @@ static void the_same_tree_gives_the_same_bytes(void **state)
 	put_dir(world, "input", 0755);
 	assert_int_equal(usleep(1100000), 0);
 	fill_tree(world);
+	add_zeros(world, false);
 	clamp(world);
 	mask = umask(077);
 	assert_int_equal(setenv("TMPDIR", "/nonexistent", 1), 0);
