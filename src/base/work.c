@@ -167,6 +167,13 @@ int work_add(struct work *work, void *item)
 	return r;
 }
 
+void work_wake(struct work *work)
+{
+	(void)pthread_mutex_lock(&work->mutex);
+	(void)pthread_cond_broadcast(&work->not_empty);
+	(void)pthread_mutex_unlock(&work->mutex);
+}
+
 int work_finish(struct work *work, struct cop_error *err)
 {
 	struct cop_error first;

@@ -28,9 +28,13 @@ int work_new(const struct work_ops *ops, void *data, unsigned int n_threads,
 	     struct work **ret, struct cop_error *err);
 
 /* work_add() - hand over @item; waits while the queue is full.  Owned by the queue in any
- * case.  The last few may wait for work_finish() until a thread begins with them.
+ * case.  The last few may wait for work_wake() or work_finish() until a thread begins
+ * with them.
  * Return: 0, or the negative code of the first failed item. */
 int work_add(struct work *work, void *item);
+
+/* work_wake() - begin at once with what was added: for few items that take long */
+void work_wake(struct work *work);
 
 /* work_finish() - wait until everything is done; the first error, if any.  Once only. */
 int work_finish(struct work *work, struct cop_error *err);

@@ -34,6 +34,7 @@ static const char *const directories[] = {
 	"damaged",
 	"sources",
 	"tmp",
+	"remotes",
 };
 
 static int check_first_line(const char *line, const char *path, struct cop_error *err)
