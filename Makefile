@@ -16,7 +16,7 @@ demo: packages
 	@tools/demo
 
 check:
-	@tools/install-packages build run check
+	@tools/install-packages build run check ceph
 	@tools/check $(CHECK)
 
 # The same with minutes of random changes to views in place of seconds.

@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""test-s3.py COPPICE: sharing through S3, against the Ceph gateway."""
+import pathlib
+import sys
+import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from remotelib import Skipped, run_claims, words  # noqa: E402
+from servers import Ceph  # noqa: E402
+
+CEPH = None
+BUCKETS = [0]
+
+
+def bucket(place):
+    BUCKETS[0] += 1
+    name = f"bucket{BUCKETS[0]}"
+    CEPH.make_bucket(name)
+    place.environment = dict(CEPH.environment)
+    return f"s3://{name}/team/cache"
+
+
+def two_stores_share_a_tree_through_the_gateway(p):
+    url = bucket(p)
+    p.grow(small=200)
+    digest = p.commit("a", "debian/one")
+    added = p.json("a", "remote", "add", "team", url)
+    assert added == {"write": True, "list": True, "range": True, "conditions": True}, added
+    sent = p.json("a", "push", "team", "debian/one")
+    assert sent["requests"] <= 12, sent
+    p.run("b", "remote", "add", "team", url)
+    assert digest in p.out("b", "pull", "team", "debian/one")
+    p.same_tree("a", "b", "debian/one")
+    (p.tree / "usr" / "bin" / "new").write_bytes(words(30_000, 3))
+    p.commit("b", "debian/two")
+    sent = p.json("b", "push", "team", "debian/two")
+    assert sent["requests"] <= 8 and sent["sent"] < 20_000, sent
+    p.run("a", "pull", "team", "debian/two")
+    p.same_tree("b", "a", "debian/two")
+
+
+def two_stores_that_push_the_same_name_both_succeed(p):
+    url = bucket(p)
+    for store, seed in (("a", 1), ("b", 2)):
+        p.grow(seed=seed, small=30, large=0)
+        p.commit(store, "name")
+        p.run(store, "remote", "add", "team", url)
+    pushes = [p.start(store, "push", "team", "name") for store in ("a", "b") for _ in range(3)]
+    for push in pushes:
+        _, text = push.communicate(timeout=100)
+        assert push.returncode == 0, text
+    p.run("c", "remote", "add", "team", url)
+    p.run("c", "pull", "team", "name")
+    assert p.out("c", "refs") in (p.out("a", "refs"), p.out("b", "refs"))
+
+
+def a_collection_leaves_what_is_needed(p):
+    url = bucket(p)
+    p.run("a", "remote", "add", "team", url)
+    for seed in (1, 2):
+        p.grow(seed=seed, small=30, large=1)
+        p.commit("a", "one")
+        p.run("a", "push", "team", "one")
+    report = p.json("a", "remote", "gc", "team")
+    assert report["names"] == 1 and report["removed-files"] >= 1, report
+    p.run("b", "remote", "add", "team", url)
+    p.run("b", "pull", "team", "one")
+    p.same_tree("a", "b", "one")
+
+
+def wrong_credentials_and_missing_buckets_are_told_in_one_line(p):
+    url = bucket(p)
+    p.run("a", "remote", "add", "team", url)
+    wrong = {"AWS_SECRET_ACCESS_KEY": "wrong"}
+    assert "SignatureDoesNotMatch" in p.error("a", "pull", "team", "x", environment=wrong)
+    wrong = {"AWS_ACCESS_KEY_ID": "nobody"}
+    assert "403" in p.error("a", "pull", "team", "x", environment=wrong)
+    none = {"AWS_ACCESS_KEY_ID": "", "HOME": str(p.top)}
+    assert "no credentials" in p.error("a", "pull", "team", "x", environment=none)
+    assert "NoSuchBucket" in p.error("a", "remote", "add", "other", "s3://there-is-none/x")
+    away = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
+    assert "onnect" in p.error("a", "pull", "team", "x", environment=away)
+
+
+def credentials_come_from_the_shared_file(p):
+    url = bucket(p)
+    keys = p.environment
+    (p.top / "credentials").write_text(
+        f"[default]\naws_access_key_id=x\naws_secret_access_key=y\n[mine]\n"
+        f"aws_access_key_id={keys['AWS_ACCESS_KEY_ID']}\n"
+        f"aws_secret_access_key={keys['AWS_SECRET_ACCESS_KEY']}\nregion=default\n")
+    p.environment = {"AWS_SHARED_CREDENTIALS_FILE": str(p.top / "credentials")}
+    p.run("a", "remote", "add", "team", url, "--profile", "mine", "--endpoint",
+          keys["AWS_ENDPOINT_URL"])
+    assert "403" in p.error("a", "remote", "add", "wrong", url, "--endpoint",
+                            keys["AWS_ENDPOINT_URL"])
+
+
+def main():
+    global CEPH
+    with tempfile.TemporaryDirectory(prefix="coppice-ceph-") as top:
+        try:
+            CEPH = Ceph(top)
+        except Skipped as why:
+            print(f"skipped: {why}")
+            return 77
+        try:
+            return run_claims(globals())
+        finally:
+            CEPH.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
