@@ -102,6 +102,8 @@ struct engine_monitor {
  * @stage_timeout: how long a stage may run, in seconds; 0: as long as it likes
  * @break_at: "*", or type or id of a stage: a shell is run in its place before it; when
  *            the shell fails, so does the build (-ECANCELED).  NULL: nowhere
+ * @remote: name of a remote of the store: checkpoints are looked for there before a stage
+ *          is run, and sent there; when it cannot be used that is noted.  NULL: none
  * @retry_command: what a person types to run the same again, for the note that follows a
  *                 failed stage; NULL: the note is left out
  */
@@ -113,6 +115,7 @@ struct engine_options {
 	bool require_sandbox;
 	unsigned int stage_timeout;
 	const char *break_at;
+	const char *remote;
 	const char *retry_command;
 	struct engine_monitor monitor;
 };

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "engine/share.h"
+
 static const char *key_of_tree(const struct run *run, const struct manifest_stage *stage,
 			       const char *id)
 {
@@ -160,12 +162,34 @@ static int find_start(struct run *run, struct run_pipeline *pipeline,
 	return 0;
 }
 
+/* The stages that the store lacks, as far as the remote has them. */
+static int fetch_start(struct run *run, struct run_pipeline *pipeline,
+		       struct cop_error *err)
+{
+	size_t n = pipeline->pipeline->n_stages - pipeline->first;
+	auto_free const char **keys = NULL;
+	int r;
+
+	if (!run->share || n == 0)
+		return 0;
+	keys = calloc(n, sizeof(*keys));
+	if (!keys)
+		return err_oom(err);
+	for (size_t i = 0; i < n; i++)
+		keys[i] = pipeline->stages[pipeline->first + i].key;
+	r = share_fetch(run->share, pipeline->pipeline->stages + pipeline->first, keys, n,
+			err);
+	return r > 0 ? find_start(run, pipeline, err) : r;
+}
+
 static int plan_pipeline(struct run *run, struct run_pipeline *pipeline,
 			 struct cop_error *err)
 {
 	const struct manifest_pipeline *manifest = pipeline->pipeline;
 	int r = find_start(run, pipeline, err);
 
+	if (r == 0)
+		r = fetch_start(run, pipeline, err);
 	if (r == 0 && pipeline->first < manifest->n_stages && manifest->build)
 		r = need_tree(run, &manifest->stages[0], manifest->build, "build tree",
 			      err);

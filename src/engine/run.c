@@ -15,6 +15,7 @@
 
 #include "engine/plan.h"
 #include "engine/sandbox.h"
+#include "engine/share.h"
 #include "store/gc.h"
 #include "store/object.h"
 #include "json/json.h"
@@ -358,6 +359,8 @@ static int commit(struct build *build, const struct manifest_stage *stage,
 		r = keep(build, stage, outcome, &options, err);
 	if (r < 0)
 		return err_prefix(err, r, "keep the tree");
+	share_send(run->share, stage->id, build->pipeline->stages[stage->number - 1].key,
+		   meta);
 	flight_land(&build->flight);
 	build->unsaved_seconds = 0;
 	build->n_saved = stage->number;
@@ -565,6 +568,7 @@ static int make_pipelines(struct run *run, struct cop_error *err)
 
 static void run_done(struct run *run)
 {
+	(void)share_free(run->share);
 	for (size_t i = 0; run->pipelines && i < run->manifest->n_pipelines; i++) {
 		(void)cop_object_free(run->pipelines[i].object);
 		json_decref(run->pipelines[i].stage_results);
@@ -587,6 +591,8 @@ static int prepare(struct run *run, struct cop_error *err)
 		r = plan_keys(run, err);
 	if (r == 0)
 		r = workdir_new(run->store, "build", NULL, &run->workdir, err);
+	if (r == 0)
+		r = share_new(run->store, run->options, &run->share, err);
 	return r < 0 ? r : plan_select(run, err);
 }
 
@@ -630,5 +636,7 @@ int engine_build(struct cop_store *store, struct manifest *manifest,
 			r = build_pipeline(&run, &run.pipelines[i], err);
 	if (r == 0)
 		r = export_all(&run, err);
+	if (r != -EINTR)
+		share_finish(run.share);
 	return r < 0 ? r : result_make(&run, ret_result, err);
 }
