@@ -320,6 +320,10 @@ int file_transport_open(const struct transport_options *options,
 	if (r < 0)
 		return r;
 	file->root_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* It may be mounted another time. */
+	if (file->root_fd < 0 && errno == ENOENT)
+		return err_set(err, -ENOTCONN, "open '%s': there is no such directory",
+			       options->url);
 	if (file->root_fd < 0)
 		return err_errno(err, "open '%s'", options->url);
 	transport->is_writable = faccessat(file->root_fd, ".", W_OK, AT_EACCESS) == 0;

@@ -92,18 +92,6 @@ static void message_done(struct http_message *message)
 	free(message->url);
 }
 
-void url_append(struct buf *buf, const char *text, bool keep_slash)
-{
-	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-				    "0123456789-._~";
-
-	for (; *text; text++)
-		if (strchr(plain, *text) || (keep_slash && *text == '/'))
-			(void)buf_append_char(buf, *text);
-		else
-			(void)buf_printf(buf, "%%%02X", (unsigned char)*text);
-}
-
 /* --- one attempt --- */
 
 static size_t take_line(char *line, size_t size, size_t n, void *data)
@@ -705,32 +693,4 @@ int http_new(const struct http_backend *backend, void *data,
 				(long)ACTIVE_MAX);
 	*ret_transport = TAKE_PTR(transport);
 	return 0;
-}
-
-/* --- a plain web server: only reading --- */
-
-static int plain_prepare(void *data, const struct request *request,
-			 struct http_message *message, struct cop_error *err)
-{
-	auto_buf url = {};
-
-	(void)buf_append_text(&url, data);
-	(void)buf_append_char(&url, '/');
-	url_append(&url, request->key, true);
-	message->url = buf_take(&url);
-	return message->url ? 0 : err_oom(err);
-}
-
-int http_transport_open(const struct transport_options *options,
-			struct transport **ret_transport, struct cop_error *err)
-{
-	static const struct http_backend backend = {
-		.prepare = plain_prepare, .free = free, .follow = true};
-	char *base = strdup(options->url);
-
-	if (!base)
-		return err_oom(err);
-	for (size_t n = strlen(base); n > 0 && base[n - 1] == '/'; n--)
-		base[n - 1] = '\0';
-	return http_new(&backend, base, options, false, ret_transport, err);
 }

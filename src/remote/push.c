@@ -560,10 +560,8 @@ static int put_index(struct push *push, struct cop_error *err)
 	if (r < 0)
 		return r;
 	(void)snprintf(key, sizeof(key), "v1/i/%.2s/%s", push->segment, push->segment);
-	r = transport_put(remote->transport, key, bytes.data, bytes.size,
-			  remote->has_conditions, NULL, err);
-	if (r == -EEXIST)
-		r = 0;
+	r = transport_put_once(remote->transport, key, bytes.data, bytes.size,
+			       remote->has_conditions, err);
 	if (r == 0)
 		r = state_keep_segment(remote, bytes.data, bytes.size, err);
 	if (r == 0)
@@ -599,7 +597,9 @@ static int put_plans(struct push *push, struct cop_error *err)
 	if (r == 0)
 		r = transport_run(remote->transport, requests, n, err);
 	for (size_t i = 0; i < n && r == 0; i++)
-		if (requests[i].result < 0 && requests[i].result != -EEXIST)
+		if (requests[i].result == -EEXIST)
+			r = transport_head(remote->transport, requests[i].key, err);
+		else if (requests[i].result < 0)
 			r = err_copy(err, &requests[i].error);
 	for (size_t i = 0; i < push->n_objects && r == 0; i++)
 		state_keep_plan(remote, &push->objects[i].plan);

@@ -186,6 +186,27 @@ int transport_put(struct transport *transport, const char *key, const void *body
 	return request.result < 0 ? err_copy(err, &request.error) : 0;
 }
 
+int transport_head(struct transport *transport, const char *key, struct cop_error *err)
+{
+	auto_request request;
+	int r;
+
+	request_init(&request, REQUEST_HEAD, "%s", key);
+	request.limit = UINT64_MAX;
+	r = transport_run(transport, &request, 1, err);
+	if (r < 0)
+		return r;
+	return request.result < 0 ? err_copy(err, &request.error) : 0;
+}
+
+int transport_put_once(struct transport *transport, const char *key, const void *body,
+		       size_t size, bool conditional, struct cop_error *err)
+{
+	int r = transport_put(transport, key, body, size, conditional, NULL, err);
+
+	return r == -EEXIST ? transport_head(transport, key, err) : r;
+}
+
 int transport_delete(struct transport *transport, const char *key, struct cop_error *err)
 {
 	auto_request request;

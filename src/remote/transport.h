@@ -155,6 +155,14 @@ int transport_put(struct transport *transport, const char *key, const void *body
 		  size_t size, bool if_absent, const char *if_match,
 		  struct cop_error *err);
 
+/* transport_put_once() - what never changes; with @conditional, 0 too when it is there
+ * already, which is looked at */
+int transport_put_once(struct transport *transport, const char *key, const void *body,
+		       size_t size, bool conditional, struct cop_error *err);
+
+/* transport_head() - 0 when there is such a key; -ENOENT */
+int transport_head(struct transport *transport, const char *key, struct cop_error *err);
+
 /* transport_delete() - gone is gone, whether it was there or not */
 int transport_delete(struct transport *transport, const char *key, struct cop_error *err);
 

@@ -344,8 +344,7 @@ static int note_sent(const struct sending *sending, struct cop_error *err)
 	struct upload *upload = sending->run->upload;
 	const struct pack *pack = sending->pack;
 
-	/* That it is there already cannot be, but would be as good. */
-	if (sending->request.result < 0 && sending->request.result != -EEXIST)
+	if (sending->request.result < 0)
 		return err_copy(err, &sending->request.error);
 	if (sending->number >= upload->n_packs) {
 		size_t n = sending->number + 1;
@@ -371,6 +370,15 @@ static void sent(struct request *request)
 	struct sending *sending = request->owner;
 	struct upload_run *run = sending->run;
 	struct cop_error err = {};
+
+	/* An earlier attempt arrived although nobody heard of it; or somebody lies. */
+	if (request->result == -EEXIST && request->method == REQUEST_PUT) {
+		request->method = REQUEST_HEAD;
+		request->limit = PACK_MAX;
+		request->if_absent = false;
+		(void)transport_start(run->upload->remote->transport, request);
+		return;
+	}
 
 	if (note_sent(sending, &err) < 0) {
 		if (!run->failed)

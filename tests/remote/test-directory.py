@@ -45,6 +45,14 @@ def nothing_is_sent_or_fetched_twice(p):
     assert p.json("b", "pull", "shared", "one")["received"] < 2000
 
 
+def what_the_first_version_wrote_is_read_for_ever(p):
+    golden = pathlib.Path(__file__).resolve().parents[1] / "golden" / "remote"
+    p.run("a", "remote", "add", "golden", f"file://{golden}")
+    assert p.out("a", "pull", "golden", "two", "one") == (
+        "two\ta30972b0b0f6951b217064f907ec630f021f2e9f6d213a1aca74b671c66eadd2\n"
+        "one\t7be16f388912d0017e462a383208e9eae41a3986dddfc5f49582ef36fac943ac\n")
+
+
 def a_small_change_costs_little(p):
     p.grow(small=400)
     p.commit("a", "one")
@@ -286,7 +294,7 @@ def another_remote_in_the_same_place_is_noticed(p):
     assert "is another remote" in p.error("a", "pull", "shared", "one")
 
 
-def a_read_only_place_can_be_pulled_from(p):
+def a_push_says_what_it_cost(p):
     p.grow(large=0)
     p.commit("a", "one")
     add(p, "a")

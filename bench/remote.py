@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sharing a large tree through S3: the Ceph gateway on the loopback, its data in memory."""
+import json
+import os
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+
+from measure import COPPICE, TOP, Run, count, remove, sync
+from trees import debian_tree
+
+PORT = 7480
+# The same bytes by curl, as many connections at once as coppice opens.
+CURL_PARALLEL = 6
+
+
+class Remote:
+    """Push, push of a change, pull; and curl for the bytes that the pull has to fetch."""
+
+    def __init__(self, work, rounds):
+        self.work, self.rounds = work, rounds
+        self.rows = []
+
+    def coppice(self, store, *args):
+        """The command's cost, and what it says in JSON."""
+        run = Run([COPPICE, "--store", self.work / store, "--json", *args], env=self.environment)
+        return run, json.loads(run.out) if run.out.startswith(("{", "[")) else {}
+
+    def curl(self, *args):
+        return ["curl", "-s", "-f", "--aws-sigv4", "aws:amz:default:s3", "--user",
+                f"{self.environment['AWS_ACCESS_KEY_ID']}:{self.environment['AWS_SECRET_ACCESS_KEY']}",
+                "-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD", *args]
+
+    def row(self, what, value, wanted=""):
+        self.rows.append(f"| {what} | {value} | {wanted} |")
+
+    def table(self):
+        ceph = self.work / "ceph"
+        remove(ceph)
+        started = subprocess.run([TOP / "tools" / "ceph-up", ceph, str(PORT)], check=False)
+        if started.returncode:
+            sys.exit("bench: Ceph does not start (tools/install-packages ceph)")
+        try:
+            lines = (ceph / "env").read_text().split()
+            self.environment = {**os.environ, **dict(line.split("=", 1) for line in lines)}
+            self.endpoint = self.environment["AWS_ENDPOINT_URL"]
+            self.measure()
+        finally:
+            subprocess.run([TOP / "tools" / "ceph-down", ceph], check=True)
+        return ("sharing a tree through S3 (Ceph gateway, loopback)",
+                ["| what | measured | wanted |", "|---|---|---|", *self.rows])
+
+    def prepare(self):
+        """Stores with the tree, and with the tree after one package more."""
+        tree = debian_tree(self.work)
+        self.entries, self.size = count(tree)
+        for store in ("remote-a", "remote-b", "remote-c"):
+            remove(self.work / store)
+        self.coppice("remote-a", "commit", tree, "tree")
+        changed = self.work / "tree-changed"
+        remove(changed)
+        subprocess.run(["cp", "-a", "--reflink=auto", tree, changed], check=True)
+        package = min((self.work / "store-packages" / "sources" / "org.osbuild.files").iterdir(),
+                      key=lambda path: (abs(path.stat().st_size - 300_000), path.name))
+        folder = changed / "opt" / "one-more"
+        folder.mkdir(parents=True)
+        Run(["dpkg-deb", "-x", package, folder])
+        for path in folder.rglob("*"):
+            if path.is_file() and not path.is_symlink():
+                # Its files are new: another byte at the end of each.
+                with open(path, "ab") as file:
+                    file.write(b"\n")
+        self.changed_bytes = count(folder)[1]
+        self.coppice("remote-a", "commit", changed, "changed")
+        remove(changed)
+        subprocess.run(self.curl("-X", "PUT", f"{self.endpoint}/bench"), check=True,
+                       stdout=subprocess.DEVNULL)
+        self.coppice("remote-a", "remote", "add", "s3", "s3://bench/cache")
+
+    def packs(self):
+        """The keys of everything below v1/p."""
+        index = self.work / "remote-a" / "remotes" / "s3" / "journal"
+        assert not index.exists() or not list(index.iterdir())
+        text = subprocess.run(self.curl(
+            f"{self.endpoint}/bench?list-type=2&prefix=cache%2Fv1%2Fp%2F"), check=True,
+            capture_output=True, text=True).stdout
+        return [part.split("<")[0] for part in text.split("<Key>")[1:]]
+
+    def download(self, keys, folder):
+        remove(folder)
+        folder.mkdir()
+        urls = []
+        for number, key in enumerate(keys):
+            urls += [f"{self.endpoint}/bench/{key}", "-o", folder / str(number)]
+        return Run(self.curl("--parallel", "--parallel-max", str(CURL_PARALLEL), *urls))
+
+    def measure(self):
+        self.prepare()
+        push, said = self.coppice("remote-a", "push", "s3", "tree")
+        self.row(f"push of {self.entries} entries, {self.size / 1e9:.2f} GB, to an empty remote",
+                 f"{push.wall:.1f} s, CPU {push.cpu:.1f} s, {said['requests']} requests, "
+                 f"{said['sent'] / 1e6:.0f} MB ({said['sent'] / self.size:.3f} of the tree)",
+                 "40 requests, 0.4 of the tree")
+        packs = self.packs()
+        small, said = self.coppice("remote-a", "push", "s3", "changed")
+        self.row(f"push after one package more ({self.changed_bytes / 1e3:.0f} kB)",
+                 f"{small.wall:.2f} s, {said['requests']} requests, {said['sent'] / 1e3:.0f} kB",
+                 f"8 requests, {(65536 + self.changed_bytes / 2) / 1e3:.0f} kB")
+        pulls, curls = [], []
+        for number in range(self.rounds):
+            store = f"remote-pull-{number}"
+            remove(self.work / store)
+            self.coppice(store, "remote", "add", "s3", "s3://bench/cache")
+            for what in (("pull", "curl") if number % 2 else ("curl", "pull")):
+                if what == "curl":
+                    curls.append(self.download(packs, self.work / "downloaded").wall)
+                    continue
+                run, said = self.coppice(store, "pull", "s3", "tree")
+                pulls.append((run.wall, run.cpu, said["received"], said["requests"]))
+            remove(self.work / store)
+        wall, curl = statistics.median(p[0] for p in pulls), statistics.median(curls)
+        self.row("pull into an empty store",
+                 f"{wall:.1f} s, CPU {statistics.median(p[1] for p in pulls):.1f} s, "
+                 f"{pulls[0][3]} requests, {pulls[0][2] / 1e6:.0f} MB; {wall / curl:.2f} times curl",
+                 "1.5 times curl")
+        self.row("the same bytes by curl, to files", f"{curl:.1f} s", "")
+        remove(self.work / "downloaded")

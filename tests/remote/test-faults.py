@@ -1,0 +1,205 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""test-faults.py COPPICE: servers that fail, lie, and are slow.
+
+COPPICE_REMOTE_SEEDS=N tries N seeds in place of a few.
+"""
+import os
+import pathlib
+import signal
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from proxy import FRAUDS, PASSING, Proxy  # noqa: E402
+from remotelib import Skipped, noise, run_claims, words  # noqa: E402
+from servers import Ceph, Nginx  # noqa: E402
+
+SEEDS = int(os.environ.get("COPPICE_REMOTE_SEEDS", "3"))
+CEPH = None
+BUCKETS = [0]
+
+
+def through(place, seed, rate, faults=PASSING, only=None):
+    """A bucket behind a proxy."""
+    if not CEPH:
+        raise Skipped("there is no Ceph")
+    BUCKETS[0] += 1
+    CEPH.make_bucket(f"bucket{BUCKETS[0]}")
+    place.environment = dict(CEPH.environment)
+    proxy = Proxy(int(CEPH.endpoint.rsplit(":", 1)[1]), seed, rate, faults, only)
+    place.closers.append(proxy.close)
+    place.environment["AWS_ENDPOINT_URL"] = proxy.url
+    return proxy, f"s3://bucket{BUCKETS[0]}/x"
+
+
+def direct(place):
+    return {"AWS_ENDPOINT_URL": CEPH.endpoint}
+
+
+def served(place):
+    """A pushed tree behind nginx and a proxy."""
+    place.grow(small=40, large=1)
+    place.commit("a", "one")
+    place.run("a", "remote", "add", "out", f"file://{place.place()}")
+    place.run("a", "push", "out", "one")
+    server = Nginx(place.top, place.place())
+    place.closers.append(server.close)
+    proxy = Proxy(server.port)
+    place.closers.append(proxy.close)
+    return proxy
+
+
+def what_fails_now_and_then_is_tried_again(p):
+    broken = 0
+    for seed in range(1, SEEDS + 1):
+        proxy, url = through(p, seed, 0.25)
+        p.grow(seed=seed, small=40, large=1)
+        a, b = f"a{seed}", f"b{seed}"
+        p.commit(a, "one")
+        p.run(a, "remote", "add", "r", url, environment=direct(p))
+        p.run(a, "push", "r", "one")
+        p.run(b, "remote", "add", "r", url, environment=direct(p))
+        p.run(b, "pull", "r", "one")
+        p.same_tree(a, b, "one")
+        broken += len(proxy.faults_seen())
+    assert broken > SEEDS, broken
+
+
+def every_fault_by_itself_is_survived(p):
+    proxy = served(p)
+    p.run("b", "remote", "add", "r", proxy.url)
+    for i, fault in enumerate(PASSING):
+        store = f"b{i}"
+        p.run(store, "remote", "add", "r", proxy.url)
+        proxy.seen.clear()
+        proxy.faults, proxy.rate = (fault,), 0.3
+        p.run(store, "pull", "r", "one")
+        proxy.rate = 0
+        p.same_tree("a", store, "one")
+
+
+def a_server_that_says_wait_is_given_time(p):
+    proxy = served(p)
+    p.run("b", "remote", "add", "r", proxy.url)
+    proxy.seen.clear()
+    proxy.faults, proxy.rate = ("503",), 1.0
+    pull = p.start("b", "pull", "r", "one")
+    while len(proxy.seen) < 2 and pull.poll() is None:
+        time.sleep(0.02)
+    proxy.rate = 0
+    begun = time.monotonic()
+    assert pull.wait(timeout=60) == 0, pull.communicate()
+    assert time.monotonic() - begun < 30
+
+
+def a_server_that_only_fails_is_given_up_with_its_words(p):
+    proxy = served(p)
+    p.run("b", "remote", "add", "r", proxy.url)
+    proxy.faults, proxy.rate = ("500",), 1.0
+    proxy.seen.clear()
+    line = p.error("b", "pull", "r", "one")
+    assert "the server answers 500" in line, line
+    assert len(proxy.seen) == 8, len(proxy.seen)
+
+
+def frauds_are_never_taken_for_what_they_say_to_be(p):
+    proxy = served(p)
+    for seed in range(SEEDS * 4):
+        store = f"b{seed}"
+        p.run(store, "remote", "add", "r", proxy.url)
+        proxy.random.seed(seed)
+        proxy.faults, proxy.rate = ("wrong", "short"), 0.5
+        result = p.start(store, "pull", "r", "one")
+        _, text = result.communicate(timeout=100)
+        proxy.rate = 0
+        assert len(text.strip().splitlines()) == 1, text
+        if result.returncode == 0:
+            p.same_tree("a", store, "one")
+            continue
+        assert result.returncode == 1, text
+        assert p.out(store, "refs") == ""
+        p.check_pool(store)
+        p.run(store, "pull", "r", "one")
+        p.same_tree("a", store, "one")
+
+
+def a_condition_that_fails_by_a_lie_names_nothing_that_is_not_there(p):
+    for seed in range(SEEDS):
+        proxy, url = through(p, seed, 0.0, ("412",),
+                             lambda method, path: method == "PUT")
+        p.grow(seed=seed, small=20, large=1)
+        a, b = f"a{seed}", f"b{seed}"
+        p.commit(a, "one")
+        p.run(a, "remote", "add", "r", url)
+        proxy.rate = 0.4
+        push = p.start(a, "push", "r", "one")
+        push.communicate(timeout=100)
+        proxy.rate = 0
+        p.run(b, "remote", "add", "r", url)
+        pull = p.start(b, "pull", "r", "one")
+        _, text = pull.communicate(timeout=100)
+        assert pull.returncode == 0 or (push.returncode != 0 and "has no name" in text), text
+
+
+def a_pull_that_was_interrupted_goes_on_where_it_was(p):
+    p.tree.mkdir()
+    for i in range(40):
+        (p.tree / f"f{i}").write_bytes(noise(900_000, i))
+    p.commit("a", "one")
+    p.run("a", "remote", "add", "out", f"file://{p.place()}")
+    p.run("a", "push", "out", "one")
+    server = Nginx(p.top, p.place())
+    p.closers.append(server.close)
+    proxy = Proxy(server.port, 1, 0.0, ("slow",))
+    p.closers.append(proxy.close)
+    p.run("b", "remote", "add", "r", proxy.url)
+    proxy.rate = 1.0
+    pull = p.start("b", "pull", "r", "one")
+    while sum("/v1/p/" in path for _, path, _ in proxy.seen) < 4 and pull.poll() is None:
+        time.sleep(0.02)
+    time.sleep(0.6)
+    pull.send_signal(signal.SIGINT)
+    _, text = pull.communicate(timeout=60)
+    proxy.rate = 0
+    if pull.returncode == 0:
+        raise Skipped("the pull was done before it could be interrupted")
+    assert pull.returncode == 130, (pull.returncode, text)
+    kept = sum(1 for f in (p.top / "b" / "files").rglob("*") if f.is_file())
+    got = p.json("b", "pull", "r", "one")
+    assert kept > 0 and got["files"] == 40 - kept, (kept, got)
+    p.same_tree("a", "b", "one")
+
+
+def a_remote_that_goes_away_while_it_is_pushed_to_leaves_no_name(p):
+    proxy, url = through(p, 1, 0.0, ("drop",))
+    p.grow(small=30, large=2)
+    p.commit("a", "one")
+    p.run("a", "remote", "add", "r", url)
+    proxy.rate, proxy.only = 1.0, lambda method, path: "/v1/m/" in path
+    p.error("a", "push", "r", "one")
+    p.run("b", "remote", "add", "r", url, environment=direct(p))
+    assert "has no name" in p.error("b", "pull", "r", "one", environment=direct(p))
+    proxy.rate = 0
+    assert p.json("a", "push", "r", "one")["files"] == 0
+    p.run("b", "pull", "r", "one")
+    p.same_tree("a", "b", "one")
+
+
+def main():
+    global CEPH
+    with tempfile.TemporaryDirectory(prefix="coppice-ceph-") as top:
+        try:
+            CEPH = Ceph(top)
+        except Skipped as why:
+            print(f"skipped: {why}")
+            return 77
+        try:
+            return run_claims(globals())
+        finally:
+            CEPH.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
