@@ -226,13 +226,14 @@ static json_t *make_config(const json_t *options)
 	return config;
 }
 
+/* Takes the reference. */
 static int write_file(struct packing *packing, const char *name, json_t *json)
 {
 	struct cop_error *err = packing->kit->err;
-	auto_json *owned = json;
 	auto_buf text = {};
 	int r = json ? json_write(json, 0, &text, err) : err_oom(err);
 
+	json_decref(json);
 	return r == 0 ? fs_write_new(packing->work_fd, name, buf_text(&text), text.size,
 				     0644, err)
 		      : r;

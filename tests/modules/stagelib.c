@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
+#include "base/process.h"
+#include "modkit/tool.h"
 #include "json/json.h"
 
 int world_setup(void **state)
@@ -143,4 +145,21 @@ struct stat stat_of(struct world *world, const char *path)
 	if (fstatat(world->fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		fail_msg("cannot stat '%s'", path);
 	return st;
+}
+
+bool has_program(const char *name)
+{
+	if (tool_is_there(name))
+		return true;
+	print_message("skipped: there is no program '%s'\n", name);
+	return false;
+}
+
+void run_shell(struct world *world, const char *text)
+{
+	char command[2048];
+	const char *argv[] = {"sh", "-ec", command, NULL};
+
+	(void)snprintf(command, sizeof(command), "cd %s\n%s", world->path, text);
+	assert_ok(process_check(argv, NULL, NULL, &world->err), &world->err);
 }

@@ -47,3 +47,9 @@ struct stat stat_of(struct world *world, const char *path);
 
 /* read_whole() - owned by @buf */
 void read_whole(struct world *world, const char *path, struct buf *buf);
+
+/* has_program() - false, and a line that says so, where a test must be left out */
+bool has_program(const char *name);
+
+/* run_shell() - a command of the shell in the scratch directory, which must succeed */
+void run_shell(struct world *world, const char *text);

@@ -2,7 +2,6 @@
 /* Stages that write a file of settings, and systemctl where the tree has none. */
 #include "stagelib.h"
 
-#include "modkit/tool.h"
 #include "modules/stages/stages.h"
 
 static void fstab_has_a_line_for_each_file_system(void **state)
@@ -175,10 +174,8 @@ static void units_are_enabled_disabled_and_masked(void **state)
 {
 	struct world *world = *state;
 
-	if (!tool_is_there("systemctl")) {
-		print_message("skipped: there is no program 'systemctl'\n");
+	if (!has_program("systemctl"))
 		return;
-	}
 	for (int i = 0; i < 2; i++) {
 		char options[256];
 

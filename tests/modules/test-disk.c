@@ -5,20 +5,10 @@
 #include <fcntl.h>
 
 #include "base/process.h"
-#include "modkit/tool.h"
 #include "modules/stages/stages.h"
 #include "json/json.h"
 
 #define UUID "9c6ae55b-cf88-45b8-84e8-64990759f39d"
-
-/* Whether to go on where a program may be missing. */
-static bool has(const char *program)
-{
-	if (tool_is_there(program))
-		return true;
-	print_message("skipped: there is no program '%s'\n", program);
-	return false;
-}
 
 static void make_disk(struct world *world, uint64_t size)
 {
@@ -119,7 +109,7 @@ static void sfdisk_makes_the_same_gpt_twice(void **state)
 	char disk[128];
 	const char *argv[] = {"sfdisk", "--dump", disk, NULL};
 
-	if (!has("sfdisk"))
+	if (!has_program("sfdisk"))
 		return;
 	(void)snprintf(disk, sizeof(disk), "%s/disk", world->path);
 	assert_same_twice(world, stage_sfdisk, options, 16 * MIB);
@@ -141,7 +131,7 @@ static void sfdisk_makes_a_dos_table(void **state)
 	char disk[128], text[512];
 	const char *argv[] = {"sfdisk", "--dump", disk, NULL};
 
-	if (!has("sfdisk"))
+	if (!has_program("sfdisk"))
 		return;
 	(void)snprintf(disk, sizeof(disk), "%s/disk", world->path);
 	for (size_t i = 0; i < ARRAY_SIZE(labels); i++) {
@@ -177,7 +167,7 @@ static void what_sfdisk_says_is_in_the_message(void **state)
 {
 	struct world *world = *state;
 
-	if (!has("sfdisk"))
+	if (!has_program("sfdisk"))
 		return;
 	make_disk(world, 4 * MIB);
 	assert_fails(stage_with(world, stage_sfdisk,
@@ -196,7 +186,7 @@ static void mkfs_ext4_makes_the_same_bytes_twice(void **state)
 	char disk[128];
 	const char *argv[] = {"dumpe2fs", "-h", disk, NULL};
 
-	if (!has("mkfs.ext4"))
+	if (!has_program("mkfs.ext4"))
 		return;
 	(void)snprintf(disk, sizeof(disk), "%s/disk", world->path);
 	assert_same_twice(world, stage_mkfs_ext4, options, 16 * MIB);
@@ -212,7 +202,7 @@ static void mkfs_fat_makes_the_same_bytes_twice(void **state)
 	struct world *world = *state;
 	auto_buf disk = {};
 
-	if (!has("mkfs.fat"))
+	if (!has_program("mkfs.fat"))
 		return;
 	world->source_epoch = 1700000000;
 	assert_same_twice(world, stage_mkfs_fat,
@@ -298,7 +288,7 @@ static void converted_images_are_the_same_twice(void **state)
 	struct world *world = *state;
 	auto_buf content = {};
 
-	if (!has("qemu-img"))
+	if (!has_program("qemu-img"))
 		return;
 	for (int i = 0; i < 30000; i++)
 		(void)buf_printf(&content, "line %d\n", i);

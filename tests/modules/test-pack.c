@@ -6,49 +6,31 @@
 #include <locale.h>
 
 #include "base/process.h"
-#include "modkit/tool.h"
 #include "modules/stages/stages.h"
 #include "json/json.h"
-
-static bool has(const char *program)
-{
-	if (tool_is_there(program))
-		return true;
-	print_message("skipped: there is no program '%s'\n", program);
-	return false;
-}
-
-/* A command of the shell in the scratch directory. */
-static void shell(struct world *world, const char *text)
-{
-	char command[2048];
-	const char *argv[] = {"sh", "-ec", command, NULL};
-
-	(void)snprintf(command, sizeof(command), "cd %s\n%s", world->path, text);
-	assert_ok(process_check(argv, NULL, NULL, &world->err), &world->err);
-}
 
 static void assert_same_file(struct world *world, const char *a, const char *b)
 {
 	char text[512];
 
 	(void)snprintf(text, sizeof(text), "cmp %s %s", a, b);
-	shell(world, text);
+	run_shell(world, text);
 }
 
 /* Something of everything, with times that stay. */
 static void make_source(struct world *world)
 {
-	shell(world,
-	      "mkdir -p src/d/e\n"
-	      "printf hello >src/d/f; ln src/d/f src/hard\n"
-	      "ln -s ../nowhere src/d/l; mkfifo src/p\n"
-	      "printf odd >'src/na me'; printf utf >src/\xc3\xa9\n"
-	      "printf long >src/d/$(printf %0120d 7)\n"
-	      "truncate -s 1M src/sparse; printf x >>src/sparse\n"
-	      "chmod 4711 src/d/f; chmod 2750 src/d/e; chmod 1777 src/d\n"
-	      "if [ $(id -u) = 0 ]; then chown 7:8 src/d/e; chown -h 9:9 src/d/l; fi\n"
-	      "find src -exec touch -hd @1500000000 {} +");
+	run_shell(
+		world,
+		"mkdir -p src/d/e\n"
+		"printf hello >src/d/f; ln src/d/f src/hard\n"
+		"ln -s ../nowhere src/d/l; mkfifo src/p\n"
+		"printf odd >'src/na me'; printf utf >src/\xc3\xa9\n"
+		"printf long >src/d/$(printf %0120d 7)\n"
+		"truncate -s 1M src/sparse; printf x >>src/sparse\n"
+		"chmod 4711 src/d/f; chmod 2750 src/d/e; chmod 1777 src/d\n"
+		"if [ $(id -u) = 0 ]; then chown 7:8 src/d/e; chown -h 9:9 src/d/l; fi\n"
+		"find src -exec touch -hd @1500000000 {} +");
 }
 
 static const char list[] =
@@ -88,13 +70,13 @@ static void archives_become_what_tar_makes_of_them(void **state)
 	make_source(world);
 	world->file = "t.tar";
 	for (size_t i = 0; i < ARRAY_SIZE(makers); i++) {
-		shell(world, "rm -rf tree/* expected; mkdir -p tree/x expected\n"
-			     "touch -d @1400000000 tree/x expected");
-		shell(world, makers[i]);
-		shell(world, "tar --numeric-owner -xf input/t.tar -C expected");
+		run_shell(world, "rm -rf tree/* expected; mkdir -p tree/x expected\n"
+				 "touch -d @1400000000 tree/x expected");
+		run_shell(world, makers[i]);
+		run_shell(world, "tar --numeric-owner -xf input/t.tar -C expected");
 		assert_ok(stage_with(world, stage_untar, "{'prefix': '/x'}"),
 			  &world->err);
-		shell(world, "touch -d @1400000000 tree/x expected");
+		run_shell(world, "touch -d @1400000000 tree/x expected");
 		assert_same_tree(world, "tree/x", "expected");
 	}
 }
@@ -104,18 +86,18 @@ static void what_is_there_gives_way_as_it_does_to_tar(void **state)
 	struct world *world = *state;
 
 	make_source(world);
-	shell(world,
-	      "tar -cf input/t.tar -C src .\n"
-	      "for t in tree expected; do mkdir -p $t/d/e $t/real $t/hard\n"
-	      "printf old >$t/d/e/kept; ln -s nowhere $t/d/f; ln -s /etc $t/p; done\n"
-	      "tar --numeric-owner -xf input/t.tar -C expected\n"
-	      "touch -d @1500000000 */d/e/kept");
+	run_shell(world,
+		  "tar -cf input/t.tar -C src .\n"
+		  "for t in tree expected; do mkdir -p $t/d/e $t/real $t/hard\n"
+		  "printf old >$t/d/e/kept; ln -s nowhere $t/d/f; ln -s /etc $t/p; done\n"
+		  "tar --numeric-owner -xf input/t.tar -C expected\n"
+		  "touch -d @1500000000 */d/e/kept");
 	world->file = "t.tar";
 	assert_ok(stage_with(world, stage_untar, "{}"), &world->err);
-	shell(world, "touch -d @1500000000 */real");
+	run_shell(world, "touch -d @1500000000 */real");
 	assert_same_tree(world, "tree", "expected");
 	/* A directory that is not empty does not. */
-	shell(world, "rm tree/sparse; mkdir -p tree/sparse/x");
+	run_shell(world, "rm tree/sparse; mkdir -p tree/sparse/x");
 	assert_true(stage_with(world, stage_untar, "{}") < 0);
 	assert_non_null(strstr(world->err.message, "'sparse'"));
 }
@@ -124,21 +106,21 @@ static void archives_do_not_reach_out_of_the_tree(void **state)
 {
 	struct world *world = *state;
 
-	shell(world,
-	      "mkdir -p outside a/etc b; printf bad >a/etc/victim\n"
-	      "ln -s ../outside b/etc; printf safe >outside/victim\n"
-	      "tar -cf input/t.tar -C b etc; tar -rf input/t.tar -C a etc/victim\n"
-	      "tar -cPf input/up.tar --transform 's,^,../outside/,' -C a/etc victim\n"
-	      "tar -cf input/link.tar --transform 's,victim,../outside/victim,Rhs' "
-	      "-C a/etc victim");
+	run_shell(world,
+		  "mkdir -p outside a/etc b; printf bad >a/etc/victim\n"
+		  "ln -s ../outside b/etc; printf safe >outside/victim\n"
+		  "tar -cf input/t.tar -C b etc; tar -rf input/t.tar -C a etc/victim\n"
+		  "tar -cPf input/up.tar --transform 's,^,../outside/,' -C a/etc victim\n"
+		  "tar -cf input/link.tar --transform 's,victim,../outside/victim,Rhs' "
+		  "-C a/etc victim");
 	world->file = "t.tar";
 	assert_true(stage_with(world, stage_untar, "{}") < 0);
 	world->file = "up.tar";
 	assert_fails(stage_with(world, stage_untar, "{}"), -EBADMSG, &world->err);
 	assert_text(world, "outside/victim", "safe");
 	/* The same by a symlink that was there before. */
-	shell(world, "rm -rf tree/*; ln -s ../outside tree/etc\n"
-		     "tar -cf input/t.tar -C a etc/victim");
+	run_shell(world, "rm -rf tree/*; ln -s ../outside tree/etc\n"
+			 "tar -cf input/t.tar -C a etc/victim");
 	world->file = "t.tar";
 	assert_true(stage_with(world, stage_untar, "{}") < 0);
 	assert_text(world, "outside/victim", "safe");
@@ -151,9 +133,9 @@ static void damaged_archives_are_told(void **state)
 	struct world *world = *state;
 
 	make_source(world);
-	shell(world, "tar -czf input/t.tar -C src .; truncate -s -30 input/t.tar\n"
-		     "printf 'no archive at all, but long enough to be looked at' "
-		     ">input/n.tar");
+	run_shell(world, "tar -czf input/t.tar -C src .; truncate -s -30 input/t.tar\n"
+			 "printf 'no archive at all, but long enough to be looked at' "
+			 ">input/n.tar");
 	world->file = "t.tar";
 	assert_fails(stage_with(world, stage_untar, "{}"), -EBADMSG, &world->err);
 	world->file = "n.tar";
@@ -166,11 +148,11 @@ static void compressed_files_are_the_programs_own(void **state)
 {
 	struct world *world = *state;
 
-	if (!has("xz") || !has("zstd"))
+	if (!has_program("xz") || !has_program("zstd"))
 		return;
 	/* Several blocks; nothing; a whole chunk. */
-	shell(world, "seq 1 900000 >input/f; : >input/empty\n"
-		     "head -c 1048576 input/f >input/chunk");
+	run_shell(world, "seq 1 900000 >input/f; : >input/empty\n"
+			 "head -c 1048576 input/f >input/chunk");
 	for (int i = 0; i < 3; i++) {
 		static const char *const names[] = {"f", "empty", "chunk"};
 		char text[128];
@@ -184,7 +166,7 @@ static void compressed_files_are_the_programs_own(void **state)
 			       "xz -T2 -0 -c input/%s >f.xz; "
 			       "zstd -q --single-thread -1 -c input/%s >f.zst",
 			       names[i], names[i]);
-		shell(world, text);
+		run_shell(world, text);
 		assert_same_file(world, "tree/f.xz", "f.xz");
 		assert_same_file(world, "tree/f.zst", "f.zst");
 	}
@@ -211,14 +193,15 @@ static void read_only_file_systems_are_the_same_twice(void **state)
 
 	make_source(world);
 	/* After the newest file. */
-	shell(world, "cp -a src/. input");
+	run_shell(world, "cp -a src/. input");
 	for (size_t i = 0; i < ARRAY_SIZE(makers); i++) {
-		if (!has(makers[i].program))
+		if (!has_program(makers[i].program))
 			continue;
-		shell(world, "rm -f tree/x; ln -s ../outside tree/x");
+		run_shell(world, "rm -f tree/x; ln -s ../outside tree/x");
 		assert_ok(stage_with(world, makers[i].stage, makers[i].options),
 			  &world->err);
-		shell(world, i % 2 ? "mv tree/x first" : "mv tree/x first; sleep 1.1");
+		run_shell(world,
+			  i % 2 ? "mv tree/x first" : "mv tree/x first; sleep 1.1");
 		assert_ok(stage_with(world, makers[i].stage, makers[i].options),
 			  &world->err);
 		assert_same_file(world, "tree/x", "first");
@@ -230,12 +213,12 @@ static void a_squashfs_holds_the_tree(void **state)
 {
 	struct world *world = *state;
 
-	if (!has("mksquashfs") || !has("unsquashfs"))
+	if (!has_program("mksquashfs") || !has_program("unsquashfs"))
 		return;
 	make_source(world);
-	shell(world, "cp -a src/. input");
+	run_shell(world, "cp -a src/. input");
 	assert_ok(stage_with(world, stage_squashfs, "{'filename': 'x'}"), &world->err);
-	shell(world, "unsquashfs -d back tree/x");
+	run_shell(world, "unsquashfs -d back tree/x");
 	assert_same_tree(world, "back", "src");
 }
 
@@ -271,15 +254,15 @@ static void an_oci_archive_is_sound_and_holds_the_layers(void **state)
 	char command[512];
 
 	make_source(world);
-	shell(world, "cp -a src/. input");
+	run_shell(world, "cp -a src/. input");
 	world->source_epoch = 1700000000;
 	world->only_tree = true;
 	assert_ok(stage_with(world, stage_oci_archive, oci_options), &world->err);
-	shell(world,
-	      "mkdir oci; tar -xf tree/image.oci -C oci\n"
-	      "test \"$(ls -A tree)\" = image.oci\n"
-	      "cd oci/blobs/sha256; for b in *; do echo $b $b; done | sed 's/ /  /'"
-	      " | sha256sum -c --quiet");
+	run_shell(world,
+		  "mkdir oci; tar -xf tree/image.oci -C oci\n"
+		  "test \"$(ls -A tree)\" = image.oci\n"
+		  "cd oci/blobs/sha256; for b in *; do echo $b $b; done | sed 's/ /  /'"
+		  " | sha256sum -c --quiet");
 	read_whole(world, "oci/index.json", &text);
 	assert_ok(json_read(buf_text(&text), text.size, &index, &world->err),
 		  &world->err);
@@ -305,8 +288,8 @@ static void an_oci_archive_is_sound_and_holds_the_layers(void **state)
 		json_string_value(json_array_get(
 			json_object_get(json_object_get(config, "rootfs"), "diff_ids"),
 			0)));
-	shell(world, command);
-	shell(world, "chmod --reference=src back");
+	run_shell(world, command);
+	run_shell(world, "chmod --reference=src back");
 	assert_same_tree(world, "back", "src");
 }
 
@@ -315,9 +298,9 @@ static void an_oci_archive_is_the_same_twice(void **state)
 	struct world *world = *state;
 
 	make_source(world);
-	shell(world, "cp -a src/. input");
+	run_shell(world, "cp -a src/. input");
 	assert_ok(stage_with(world, stage_oci_archive, oci_options), &world->err);
-	shell(world, "mv tree/image.oci first; sleep 1.1");
+	run_shell(world, "mv tree/image.oci first; sleep 1.1");
 	assert_ok(stage_with(world, stage_oci_archive, oci_options), &world->err);
 	assert_same_file(world, "tree/image.oci", "first");
 }
@@ -332,11 +315,11 @@ static void every_compression_of_tar_is_one_that_tar_reads(void **state)
 	struct world *world = *state;
 
 	make_source(world);
-	shell(world, "cp -a src/. input");
+	run_shell(world, "cp -a src/. input");
 	for (size_t i = 0; i < ARRAY_SIZE(endings); i++) {
 		char options[128], command[256];
 
-		if (!has(programs[i]))
+		if (!has_program(programs[i]))
 			continue;
 		(void)snprintf(options, sizeof(options), "{'filename': 'a%s'}",
 			       endings[i]);
@@ -346,13 +329,13 @@ static void every_compression_of_tar_is_one_that_tar_reads(void **state)
 			       "tar --numeric-owner -xf tree/a%s -C back\n"
 			       "touch -d @1500000000 back src",
 			       endings[i]);
-		shell(world, command);
+		run_shell(world, command);
 		assert_same_tree(world, "back", "src");
 	}
 	assert_ok(
 		stage_with(world, stage_tar, "{'filename': 'b', 'compression': 'zstd'}"),
 		&world->err);
-	shell(world, "cmp tree/b tree/a.tar.zst");
+	run_shell(world, "cmp tree/b tree/a.tar.zst");
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
