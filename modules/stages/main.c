@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Every stage in one static program, found by the name under which it is called, so that
- * a stage runs in any build root, even an empty one.
+ * Every stage and runner in one static program, found by the name under which it is
+ * called, so that a stage runs in any build root, even an empty one.
  */
+#include "modules/runners/runners.h"
 #include "modules/stages/stages.h"
 
 static const struct kit_module modules[] = {
@@ -48,5 +49,7 @@ static const struct kit_module modules[] = {
 
 int main(int argc, char **argv)
 {
+	if (argc > 0 && runner_is_meant(argv[0]))
+		return runner_main(argc, argv);
 	return kit_main(modules, ARRAY_SIZE(modules), argc, argv);
 }
