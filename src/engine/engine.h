@@ -99,6 +99,8 @@ struct engine_monitor {
  *               types; NULL-terminated; NULL: auto
  * @cancel_fd: readable: stop at once, clean up, return -EINTR; 0 or less: none
  * @require_sandbox: fail where stages cannot be isolated fully instead of saying so
+ * @allow_weak_sandbox: where something cannot be isolated at all, run without and say so;
+ *                      otherwise the first stage fails (-EPERM)
  * @stage_timeout: how long a stage may run, in seconds; 0: as long as it likes
  * @break_at: "*", or type or id of a stage: a shell is run in its place before it; when
  *            the shell fails, so does the build (-ECANCELED).  NULL: nowhere
@@ -112,7 +114,7 @@ struct engine_options {
 	const char *output_directory;
 	const char *const *checkpoints;
 	int cancel_fd;
-	bool require_sandbox;
+	bool require_sandbox, allow_weak_sandbox;
 	unsigned int stage_timeout;
 	const char *break_at;
 	const char *remote;

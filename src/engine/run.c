@@ -542,6 +542,19 @@ static int check_options(const struct run *run, struct cop_error *err)
 	return 0;
 }
 
+static int find_weakness(struct run *run, struct cop_error *err)
+{
+	auto_free char *lacking = NULL;
+	int r;
+
+	if (!run->options->allow_weak_sandbox)
+		return 0;
+	r = sandbox_find_lacking(&run->lacking, &lacking, err);
+	if (r == 0 && run->lacking)
+		run_note(run, "weak sandbox: stages are not isolated in %s", lacking);
+	return r;
+}
+
 static int make_pipelines(struct run *run, struct cop_error *err)
 {
 	size_t n = run->manifest->n_pipelines, n_stages = 0;
@@ -585,6 +598,8 @@ static int prepare(struct run *run, struct cop_error *err)
 	if (r == 0)
 		r = checkpoint_policy_init(&run->policy, run->options->checkpoints,
 					   run->manifest, err);
+	if (r == 0)
+		r = find_weakness(run, err);
 	if (r == 0)
 		r = make_pipelines(run, err);
 	if (r == 0)

@@ -44,8 +44,9 @@ struct run {
 	struct run_pipeline *pipelines; /* as in the manifest */
 	struct run_stage *stages;	/* of all pipelines, which point into it */
 	unsigned int number, total;	/* stages so far, and in all */
-	unsigned int n_work;		/* work directories so far */
-	bool made_room;			/* see run_make_room() */
+	unsigned int lacking; /* of every sandbox, as sandbox_find_lacking() has it */
+	unsigned int n_work;  /* work directories so far */
+	bool made_room;	      /* see run_make_room() */
 };
 
 /* run_note() - a line for people */

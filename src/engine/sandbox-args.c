@@ -3,11 +3,8 @@
 #include "engine/sandbox.h"
 
 #include <fcntl.h>
-#include <seccomp.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -120,13 +117,18 @@ static bool is_wanted(const char *name, const json_t *more)
 	return false;
 }
 
-void sandbox_add_privileges(struct words *words, const json_t *more, bool network)
+void sandbox_add_privileges(struct words *words, const json_t *more, unsigned int lacking)
 {
 	uint64_t owned = owned_capabilities();
 
-	words_add(words, "--unshare-ipc", "--unshare-pid", "--unshare-uts", "--hostname",
-		  "localhost", "--die-with-parent", NULL);
-	if (!network)
+	words_add(words, "--die-with-parent", NULL);
+	if (!(lacking & SANDBOX_IPC))
+		words_add(words, "--unshare-ipc", NULL);
+	if (!(lacking & SANDBOX_PROCESSES))
+		words_add(words, "--unshare-pid", NULL);
+	if (!(lacking & SANDBOX_HOST_NAME))
+		words_add(words, "--unshare-uts", "--hostname", "localhost", NULL);
+	if (!(lacking & SANDBOX_NETWORK))
 		words_add(words, "--unshare-net", NULL);
 	if (geteuid() != 0 || needs_user_namespace(owned)) {
 		words_add(words, "--unshare-user", "--uid", "0", "--gid", "0", NULL);
@@ -136,46 +138,6 @@ void sandbox_add_privileges(struct words *words, const json_t *more, bool networ
 	for (size_t i = 0; i < ARRAY_SIZE(capability_names); i++)
 		if ((owned & UINT64_C(1) << i) && is_wanted(capability_names[i], more))
 			words_add(words, "--cap-add", capability_names[i], NULL);
-}
-
-static int add_rules(scmp_filter_ctx filter)
-{
-	/* msync stays: it also makes mapped writes visible, and nobody calls it much. */
-	static const int no_ops[] = {SCMP_SYS(fsync), SCMP_SYS(fdatasync), SCMP_SYS(sync),
-				     SCMP_SYS(syncfs), SCMP_SYS(sync_file_range)};
-	/* Pushing characters into the caller's terminal would run them after us. */
-	static const uint32_t refused_ioctls[] = {TIOCSTI, TIOCLINUX};
-	int r = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ALLOW);
-
-	for (size_t i = 0; i < ARRAY_SIZE(no_ops) && r == 0; i++)
-		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(0), no_ops[i], 0);
-	for (size_t i = 0; i < ARRAY_SIZE(refused_ioctls) && r == 0; i++)
-		r = seccomp_rule_add(
-			filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1,
-			SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffu, refused_ioctls[i]));
-	return r;
-}
-
-int sandbox_filter_fd(struct cop_error *err)
-{
-	auto_close int fd = memfd_create("coppice-filter", MFD_CLOEXEC);
-	scmp_filter_ctx filter;
-	int r;
-
-	if (fd < 0)
-		return err_errno(err, "make a memory file");
-	filter = seccomp_init(SCMP_ACT_ALLOW);
-	if (!filter)
-		return err_oom(err);
-	r = add_rules(filter);
-	if (r == 0)
-		r = seccomp_export_bpf(filter, fd);
-	seccomp_release(filter);
-	if (r < 0)
-		return err_code(err, r, "make the filter of system calls");
-	if (lseek(fd, 0, SEEK_SET) < 0)
-		return err_errno(err, "rewind a memory file");
-	return TAKE_FD(fd);
 }
 
 /* What bubblewrap printed last, for when the program inside never ran. */

@@ -121,7 +121,7 @@ static int make_words(struct words *words, const char *tree_path, const char *co
 	if (tree_fd < 0)
 		return err_errno(err, "open '%s'", tree_path);
 	words_add(words, "bwrap", NULL);
-	sandbox_add_privileges(words, NULL, network);
+	sandbox_add_privileges(words, NULL, network ? SANDBOX_NETWORK : 0);
 	words_add(words, "--bind", tree_path, "/", NULL);
 	add_system(words, tree_fd);
 	if (network)

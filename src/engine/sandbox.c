@@ -109,8 +109,12 @@ static void add_system(struct words *words, const struct sandbox *sandbox)
 	words_add(words, "--tmpfs", "/dev/shm", "--tmpfs", "/run", "--tmpfs", "/tmp",
 		  NULL);
 	add_bind(words, "--bind", sandbox->work, "/var", "/var");
-	words_add(words, "--proc", "/proc", "--ro-bind", "/sys", "/sys", "--ro-bind-try",
-		  "/sys/fs/selinux", "/sys/fs/selinux", NULL);
+	if (sandbox->lacking & SANDBOX_PROCESSES)
+		words_add(words, "--ro-bind", "/proc", "/proc", NULL);
+	else
+		words_add(words, "--proc", "/proc", NULL);
+	words_add(words, "--ro-bind", "/sys", "/sys", "--ro-bind-try", "/sys/fs/selinux",
+		  "/sys/fs/selinux", NULL);
 	add_bind(words, "--ro-bind", sandbox->work, "/cmdline", "/proc/cmdline");
 }
 
@@ -207,8 +211,10 @@ static void add_interface(struct words *words, const struct sandbox *sandbox)
 		words_add(words, "--ro-bind", sandbox->runner->path, NULL);
 		words_printf(words, "/run/osbuild/runner/%s", sandbox->runner->name);
 	}
-	words_add(words, "--chdir", "/", "--json-status-fd", "10", "--seccomp", "11",
-		  "--", NULL);
+	words_add(words, "--chdir", "/", "--json-status-fd", "10", NULL);
+	if (!(sandbox->lacking & SANDBOX_FILTER))
+		words_add(words, "--seccomp", "11", NULL);
+	words_add(words, "--", NULL);
 }
 
 static void add_program(struct words *words, const struct sandbox *sandbox)
@@ -231,17 +237,22 @@ static void add_environment(struct words *words, const struct sandbox *sandbox)
 		words_printf(words, "SOURCE_DATE_EPOCH=%lld", (long long)*sandbox->epoch);
 }
 
-static int text_fd(const char *text, struct cop_error *err)
+int sandbox_data_fd(const void *data, size_t size, struct cop_error *err)
 {
-	auto_close int fd = memfd_create("coppice-text", MFD_CLOEXEC);
+	auto_close int fd = memfd_create("coppice-data", MFD_CLOEXEC);
 	int r;
 
 	if (fd < 0)
 		return err_errno(err, "make a memory file");
-	r = fs_write_all(fd, text, strlen(text));
+	r = fs_write_all(fd, data, size);
 	if (r < 0 || lseek(fd, 0, SEEK_SET) < 0)
 		return err_set(err, r < 0 ? r : -EIO, "write a memory file");
 	return TAKE_FD(fd);
+}
+
+static int text_fd(const char *text, struct cop_error *err)
+{
+	return sandbox_data_fd(text, strlen(text), err);
 }
 
 static int run(const struct sandbox *sandbox, bool is_shell,
@@ -252,7 +263,8 @@ static int run(const struct sandbox *sandbox, bool is_shell,
 	int r;
 
 	words_add(&words, "bwrap", is_shell ? NULL : "--new-session", NULL);
-	sandbox_add_privileges(&words, module_capabilities(sandbox->module), false);
+	sandbox_add_privileges(&words, module_capabilities(sandbox->module),
+			       sandbox->lacking);
 	add_root(&words, sandbox);
 	add_system(&words, sandbox);
 	add_interface(&words, sandbox);

@@ -32,6 +32,7 @@ struct sandbox_bind {
  *           arguments), meta and cmdline
  * @store:   must not be seen, wherever it lies
  * @has_dev: @work has dev/, to be used as /dev, and the socket api/remoteloop
+ * @lacking: what is not isolated, as SANDBOX_* bits
  * @binds:   further trees, below /run/osbuild
  * @epoch:   SOURCE_DATE_EPOCH; NULL: unset
  * @serve_fd: when it is readable while the module runs, @serve is called with @data
@@ -40,6 +41,7 @@ struct sandbox {
 	const char *root, *tree, *work, *store;
 	const struct module *module, *runner;
 	bool has_dev;
+	unsigned int lacking;
 	const struct sandbox_bind *binds;
 	size_t n_binds;
 	const int64_t *epoch;
@@ -69,9 +71,26 @@ int sandbox_shell(const struct sandbox *sandbox, int *ret_status, struct cop_err
  */
 const char *sandbox_describe(void);
 
-/* sandbox_add_privileges() - namespaces, user, and capabilities: the list and @more, as
- * far as we own them */
-void sandbox_add_privileges(struct words *words, const json_t *more, bool network);
+/* What a sandbox may lack, as bits. */
+#define SANDBOX_NETWORK	  1u
+#define SANDBOX_PROCESSES 2u
+#define SANDBOX_IPC	  4u
+#define SANDBOX_HOST_NAME 8u
+#define SANDBOX_FILTER	  16u
+
+/* sandbox_find_lacking() - try, one by one, what cannot be isolated here; @ret_text names
+ * it ("" for nothing), freed by the caller */
+int sandbox_find_lacking(unsigned int *ret_lacking, char **ret_text,
+			 struct cop_error *err);
+
+/* sandbox_add_privileges() - namespaces but for those that are @lacking, user, and
+ * capabilities: the list and @more, as far as we own them */
+void sandbox_add_privileges(struct words *words, const json_t *more,
+			    unsigned int lacking);
+
+/* sandbox_data_fd() - bytes in a memory file, to be read from its beginning.  Return: the
+ * fd or a negative errno. */
+int sandbox_data_fd(const void *data, size_t size, struct cop_error *err);
 
 /* sandbox_filter_fd() - the system call filter as bubblewrap wants it.  Return: the fd or
  * a negative errno. */

@@ -247,6 +247,7 @@ static void describe_sandbox(struct stage *stage, struct sandbox *sandbox)
 		.store = cop_store_path(stage->run->store),
 		.work = stage->work,
 		.has_dev = stage->may_mount,
+		.lacking = stage->run->lacking,
 		.binds = stage->binds,
 		.n_binds = stage->n_binds,
 		.epoch =
@@ -286,6 +287,11 @@ static int run_module(struct stage *stage, const struct sandbox *sandbox,
 	struct cop_error reason = {};
 	int r = sandbox_run(sandbox, &outcome->status, &reason);
 
+	if (r == -EPERM && !stage->run->options->allow_weak_sandbox)
+		return err_set(err, r,
+			       "%.800s (--allow-weak-sandbox runs stages without what "
+			       "cannot be isolated here)",
+			       reason.message);
 	if (r != -ETIMEDOUT)
 		return r < 0 ? err_copy(err, &reason) : 0;
 	outcome->status = SIGKILL;

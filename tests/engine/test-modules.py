@@ -440,6 +440,114 @@ def services_are_asked_as_osbuild_asks_them(p):
         (str(p.libdir), "1", "/dev/null")}
 
 
+# The sandbox.
+
+CALLS = r"""#!/usr/bin/python3
+import ctypes, ctypes.util, errno, os, platform, subprocess, time
+libc = ctypes.CDLL(None, use_errno=True)
+numbers = {"x86_64": {"keyctl": 250, "add_key": 248, "request_key": 249, "kexec_load": 246, "init_module": 175,
+                      "finit_module": 313, "delete_module": 176, "clock_settime": 227, "settimeofday": 164,
+                      "adjtimex": 159, "reboot": 169, "swapon": 167, "acct": 163, "bpf": 321, "syslog": 103,
+                      "open_by_handle_at": 304, "process_vm_readv": 310, "perf_event_open": 298},
+           "aarch64": {"keyctl": 219, "kexec_load": 104, "init_module": 105, "clock_settime": 112,
+                       "open_by_handle_at": 265, "bpf": 280}}[platform.machine()]
+for name, number in numbers.items():
+    assert libc.syscall(number, -1, -1, -1, -1, -1) == -1 and ctypes.get_errno() == errno.EPERM, name
+assert libc.syscall(425, 1, 0) == -1 and ctypes.get_errno() == errno.ENOSYS, "io_uring"
+child = subprocess.Popen(["sleep", "100"])
+assert libc.ptrace(16, child.pid, 0, 0) == -1 and ctypes.get_errno() == errno.EPERM, "attach"
+child.kill()
+if os.fork() == 0:
+    os._exit(0 if libc.ptrace(0, 0, 0, 0) == 0 else 1)
+assert os.wait()[1] == 0 or os.wait()[1] == 0, "a child must be traceable"
+assert sorted(int(p) for p in os.listdir("/proc") if p.isdigit())[0] == 1
+assert not any("store" in line.split()[1] for line in open("/proc/mounts")), "the store is visible"
+"""
+
+
+def what_no_stage_needs_is_refused(p):
+    p.add("stages", "org.test.calls", CALLS)
+    p.build(manifest({"type": "org.test.calls"}))
+
+
+def a_store_inside_a_libdir_is_not_seen(p):
+    p.store = p.libdir / "deep" / "store"
+    p.store.parent.mkdir()
+    p.build(manifest(sh("ls -A /run/osbuild/lib/deep/store > list; test -d /run/osbuild/lib/stages")),
+            "--export", "tree", "--output-directory", p.top / "out")
+    assert (p.top / "out/tree/list").read_text() == ""
+
+
+def where_something_cannot_be_isolated_it_is_refused_or_allowed_by_name(p):
+    (p.top / "bin").mkdir()
+    fake = p.top / "bin" / "bwrap"
+    fake.write_text("#!/bin/sh\nfor word; do case $word in --unshare-net|--proc) "
+                    "echo 'bwrap: not here' >&2; exit 1;; esac; done\n"
+                    f"exec {shutil.which('bwrap')} \"$@\"\n")
+    fake.chmod(0o755)
+    path = {"PATH": f"{p.top / 'bin'}:{os.environ['PATH']}"}
+    said = p.fail(manifest(sh("true")), env=path)
+    assert "bwrap: not here (--allow-weak-sandbox runs stages without" in said, said
+    done = p.build(manifest(sh("true")), "--allow-weak-sandbox", env=path)
+    assert "weak sandbox: stages are not isolated in the network, processes" in text(done), text(done)
+    done = p.build(manifest(sh("false || true")), "--allow-weak-sandbox")
+    assert "weak sandbox" not in text(done), text(done)
+
+
+# Runners.
+
+def host_id():
+    for line in open("/etc/os-release", encoding="utf-8"):
+        if line.startswith("ID="):
+            return line[3:].strip().strip('"')
+    return "linux"
+
+
+def a_runner_comes_before_modules_that_are_not_ours(p):
+    p.add("runners", f"org.osbuild.{host_id()}", "#!/bin/sh\necho prepared by $0 > /etc/prepared\nexec \"$@\"\n",
+          description=False)
+    p.build(manifest(sh("cat /etc/prepared > prepared; ls /etc/passwd > passwd 2>/dev/null; true"),
+                     {"type": "org.osbuild.noop"}),
+            "--export", "tree", "--output-directory", p.top / "out")
+    assert (p.top / "out/tree/prepared").read_text() == f"prepared by /run/osbuild/runner/org.osbuild.{host_id()}\n"
+    assert (p.top / "out/tree/passwd").read_text() == "", "a runner of others makes its own users"
+
+
+LOOK = ("cat /etc/passwd /etc/group > users; ls /run /var > list; stat -c '%a %u %g' /run/x/y > mode; "
+        "cat /run/text > text; readlink /etc/link > link; stat -c %a '/var/with blank' > blank; "
+        "readlink /etc/mtab >> link")
+
+
+def our_runner_makes_users_and_files_of_the_build_tree(p):
+    if host_id() != "debian":
+        print("skipped: not Debian")
+        return
+    build = r"""set -e
+    mkdir -p usr/lib/sysusers.d usr/lib/tmpfiles.d usr/bin
+    for name in sh cat ls stat readlink; do cp -L /usr/bin/$name usr/bin/; done
+    for library in $(ldd usr/bin/* | grep -oE '[[:space:]]/[^ ]+' | sort -u); do
+        library=${library#/usr}; mkdir -p usr${library%/*}; cp -L /usr$library usr$library; done
+    printf '%s\n' '# no' 'u root 0 "Super User" /root /bin/bash' 'g named 77' 'u named 77 "The Named"' \
+        'g wheel -' 'u! dyn - - /var/dyn' 'u with 55:wheel' 'm dyn wheel' 'u root 5' > usr/lib/sysusers.d/a.conf
+    printf '%s\n' 'd /run/x/y 0750 named named 10d' 'L /etc/link - - - - ../run/x' 'f /run/text 0600 - - - a b c' \
+        'd /run/no 0755 nobodyknows - -' 'd! /run/boot' 'd /run/%m' 'D "/var/with blank" 1777' 'L+ /etc/mtab - - - - here' \
+        > usr/lib/tmpfiles.d/a.conf"""
+    p.add("stages", "org.test.look", f"#!/bin/sh\nset -e\ncd /run/osbuild/tree\n{LOOK}\n")
+    p.build({"version": "2", "pipelines": [
+        {**pipeline(sh(build), name="build"), "runner": "org.osbuild.debian13"},
+        {**pipeline({"type": "org.test.look"}), "build": "name:build"}]}, "--export", "tree", "--output-directory", p.top / "out")
+    out = {path.name: path.read_text() for path in (p.top / "out/tree").iterdir()}
+    users = out["users"].splitlines()
+    for line in ("root:x:0:0:Super User:/root:/bin/bash", "named:x:77:77:The Named:/:/usr/sbin/nologin",
+                 "wheel:x:999:dyn", "dyn:x:998:998::/var/dyn:/usr/sbin/nologin",
+                 "with:x:55:999::/:/usr/sbin/nologin", "nobody:x:65534:65534::/:/usr/sbin/nologin",
+                 "nogroup:x:65534:", "named:x:77:"):
+        assert line in users, (line, users)
+    assert out["mode"] == "750 77 77\n" and out["text"] == "a b c" and out["blank"] == "1777\n", out
+    assert out["link"] == "../run/x\nhere\n", out
+    assert "no" not in out["list"].split() and "boot" not in out["list"].split(), out["list"]
+
+
 # Ends that nobody planned.
 
 SLEEP = sh("touch /run/osbuild/mounts/here; sleep 1000", devices={"disk": LOOPBACK}, mounts=[ROOT])
