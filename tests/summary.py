@@ -3,7 +3,7 @@
 """summary.py BUILD: what `meson test` wrote down, counted and told in a few lines.
 
 A unit test program counts as many tests as it says; any other as one.  A skipped test is
-named with its reason; where CI is set it counts as failed.  A program may run its tests as
+named with its reason; where CI is set it counts as failed.  What is absent is named, too.  A program may run its tests as
 several users: what ran as one of them is not skipped.  Ends with
 "N passed, N failed" (", N skipped" where there are any) and fails if a test did or if none ran.
 """
@@ -13,6 +13,8 @@ import pathlib
 import re
 import sys
 
+# What a machine need not have, like another program to compare with: said, and never counted.
+ABSENT = re.compile(r"^\[  ABSENT  \] (.*)$", re.M)
 MARK = re.compile(r"^\[\s*(OK|FAILED|SKIPPED|ERROR)\s*\] (?!test)(.*)$", re.M)
 
 
@@ -46,14 +48,17 @@ def count(test):
 def main():
     build = pathlib.Path(sys.argv[1])
     log = build / "meson-logs" / "testlog.json"
-    passed, failed, skipped, slow = 0, [], [], []
+    passed, failed, skipped, slow, absent = 0, [], [], [], []
     for test in results(log) if log.exists() else []:
         p, f, s = count(test)
+        absent += ABSENT.findall(test.get("stdout") or "")
         passed, failed, skipped = passed + p, failed + f, skipped + s
         slow.append((test.get("duration", 0), test["name"]))
         if f:
             print((test.get("stdout") or "")[-6000:])
             print((test.get("stderr") or "")[-6000:])
+    for what in absent:
+        print(f"not here: {what}")
     for what in skipped:
         print(f"skipped: {what}")
     for what in failed:

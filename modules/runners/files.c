@@ -151,8 +151,9 @@ static int take_words(void *data, char *words[RUNNER_WORDS], struct cop_error *e
 	size_t end;
 
 	(void)err;
-	/* With '!' it is for the time of booting only. */
-	if (!strchr("dDvqQfFL", words[0][0]) || strchr(words[0], '!') ||
+	/* With '!' it is for the time of booting only, with '^' for who has credentials.
+	 */
+	if (!strchr("dDvqQfFL", words[0][0]) || strpbrk(words[0], "!^") ||
 	    !expand(words[1], &path) || !expand(words[6], &argument))
 		return 0;
 	for (end = path.size; end > 1 && path.data[end - 1] == '/'; end--)

@@ -79,7 +79,10 @@ int runner_main(int argc, char **argv)
 		r = prepare(&err);
 	if (r == 0) {
 		(void)execv(argv[1], argv + 1);
-		(void)err_errno(&err, "run '%s'", argv[1]);
+		(void)err_errno(&err,
+				"run '%s' (the program, its interpreter or its libraries "
+				"are not in the tree it runs in)",
+				argv[1]);
 	}
 	(void)fprintf(stderr, "error: %s\n", err.message);
 	return 1;

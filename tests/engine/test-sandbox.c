@@ -49,7 +49,8 @@ static void the_host_is_not_there(void **state)
 
 	fixture_needs_sandbox();
 	(void)snprintf(command, sizeof(command),
-		       "test ! -e %s && test ! -e /home && test ! -e /root",
+		       "test ! -e %s && test -z \"$(ls /home /srv /root 2>/dev/null | "
+		       "grep -v :)\"",
 		       fixture->path);
 	assert_ok(fixture_sh(fixture, &err, command, NULL), &err);
 }
@@ -197,9 +198,8 @@ static void var_and_tmp_are_empty_and_writable(void **state)
 {
 	struct fixture *fixture = *state;
 
-	run(fixture, "touch /tmp/x /var/tmp/x /run/x && ls -A /tmp /var /run");
-	assert_string_equal(buf_text(&fixture->printed),
-			    "/run:\nosbuild\nx\n\n/tmp:\nx\n\n/var:\ntmp\n");
+	run(fixture, "touch /tmp/x /var/tmp/x /run/x && ls -A /tmp /var/tmp");
+	assert_string_equal(buf_text(&fixture->printed), "/tmp:\nx\n\n/var/tmp:\nx\n");
 }
 
 static void alternatives_of_debian_work(void **state)
@@ -240,7 +240,7 @@ static void a_build_tree_replaces_the_tools_of_the_host(void **state)
 				   "'name:build', 'source-epoch': 1, 'stages': [{'type': "
 				   "'org.test.sh', 'options': {'command': 'true'}}]}]}",
 				   &err),
-		     -ENOEXEC, &err);
+		     -ECHILD, &err);
 	assert_non_null(strstr(err.message, "its interpreter or its libraries are not in "
 					    "the tree it runs in"));
 }
