@@ -472,7 +472,7 @@ const struct verb verb_build = {
 		 HOST_TOOLS,
 		 {"remote", 0, "NAME",
 		  "look there for checkpoints before running a stage, and send them there",
-		  false}},},
+		  false},
 		 {"allow-weak-sandbox", 0, NULL,
 		  "run stages without what cannot be isolated on this machine", false}},
 	.min_args = 1,
