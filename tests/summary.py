@@ -3,8 +3,8 @@
 """summary.py BUILD: what `meson test` wrote down, counted and told in a few lines.
 
 A unit test program counts as many tests as it says; any other as one.  A skipped test is
-named with its reason; where CI is set it counts as failed.  What is absent is named, too.  A program may run its tests as
-several users: what ran as one of them is not skipped.  Ends with
+named with its reason; where CI is set it counts as failed.  What is absent is named, too.
+A program may run its tests as several users: what ran as one of them is not skipped.  Ends with
 "N passed, N failed" (", N skipped" where there are any) and fails if a test did or if none ran.
 """
 import json
