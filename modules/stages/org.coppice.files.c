@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "modkit/root.h"
+#include "modules/stages/owner.h"
 #include "modules/stages/stages.h"
 #include "json/json.h"
 
@@ -15,14 +16,13 @@ struct file {
 	const char *path;
 	const char *checksum;
 	int64_t mode;
-	int64_t uid;
-	int64_t gid;
+	struct owner owner;
 };
 
 static int read_file(struct kit *kit, const json_t *json, struct file *file)
 {
-	static const char *const keys[] = {"path", "checksum", "mode",
-					   "uid",  "gid",      NULL};
+	static const char *const keys[] = {"path", "checksum", "mode",	"uid",
+					   "gid",  "user",     "group", NULL};
 	int r = json_only_keys(json, keys, "files", kit->err);
 
 	if (r == 0)
@@ -33,22 +33,12 @@ static int read_file(struct kit *kit, const json_t *json, struct file *file)
 	if (r == 0)
 		r = json_optional_integer(json, "mode", file->path, &file->mode,
 					  kit->err);
-	if (r == 0)
-		r = json_optional_integer(json, "uid", file->path, &file->uid, kit->err);
-	if (r == 0)
-		r = json_optional_integer(json, "gid", file->path, &file->gid, kit->err);
 	if (r < 0)
 		return r;
 	if (file->mode < 0 || file->mode > 07777)
 		return err_set(kit->err, -EINVAL, "mode %lld of '%s' is not 0 to 4095",
 			       (long long)file->mode, file->path);
-	/* The last number is the kernel's word for "leave as it is". */
-	if (file->uid < 0 || file->uid >= UINT32_MAX || file->gid < 0 ||
-	    file->gid >= UINT32_MAX)
-		return err_set(kit->err, -EINVAL,
-			       "owner %lld:%lld of '%s' is out of range",
-			       (long long)file->uid, (long long)file->gid, file->path);
-	return 0;
+	return owner_read(kit, json, file->path, &file->owner);
 }
 
 static int make_parents(struct kit *kit, const char *path)
@@ -79,7 +69,7 @@ static int fill(int fd, int input_fd, const struct file *file, struct cop_error 
 	r = fs_copy_data(from, fd, (uint64_t)st.st_size, err);
 	if (r < 0)
 		return r;
-	if (fchown(fd, (uid_t)file->uid, (gid_t)file->gid) < 0)
+	if (fchown(fd, file->owner.uid, file->owner.gid) < 0)
 		return err_errno(err, "chown");
 	if (fchmod(fd, (mode_t)file->mode) < 0)
 		return err_errno(err, "chmod");

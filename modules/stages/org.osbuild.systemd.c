@@ -20,30 +20,6 @@ struct systemctl {
 	bool in_tree;
 };
 
-static void keep_output(void *data, const char *bytes, size_t size)
-{
-	command_log(NULL, bytes, size);
-	process_keep_tail(data, bytes, size);
-}
-
-static int run_in_tree(struct systemctl *systemctl, const char *verb, const char *unit)
-{
-	/* With a root it never looks for a running manager. */
-	const char *argv[] = {"systemctl", "--root=/", verb, "--", unit, NULL};
-	char how[64], line[512];
-	auto_buf tail = {};
-	const struct command command = {
-		.argv = argv, .on_output = keep_output, .data = &tail};
-	struct kit *kit = systemctl->kit;
-	int status = 0, r = command_run(kit, &command, &status);
-
-	if (r < 0 || status == 0)
-		return r;
-	return err_set(kit->err, -ECHILD, "%s: %s",
-		       process_describe(status, how, sizeof(how)),
-		       process_last_line(buf_text(&tail), line, sizeof(line)));
-}
-
 static int run(struct systemctl *systemctl, const char *verb, const char *unit)
 {
 	struct kit *kit = systemctl->kit;
@@ -52,8 +28,11 @@ static int run(struct systemctl *systemctl, const char *verb, const char *unit)
 	int r;
 
 	kit_log("systemctl %s %s", verb, unit);
+	/* With a root it never looks for a running manager. */
 	if (systemctl->in_tree)
-		r = run_in_tree(systemctl, verb, unit);
+		argv[2] = "/";
+	if (systemctl->in_tree)
+		r = command_check(kit, &(struct command){.argv = argv});
 	else
 		r = tool_run(kit, &(struct tool){.argv = argv, .package = "systemd"});
 	return r < 0 ? err_prefix(kit->err, r, "%s unit '%s'", verb, unit) : 0;

@@ -119,6 +119,29 @@ int command_run(struct kit *kit, const struct command *command, int *ret_status)
 	return r;
 }
 
+static void keep_tail(void *data, const char *bytes, size_t size)
+{
+	command_log(NULL, bytes, size);
+	process_keep_tail(data, bytes, size);
+}
+
+int command_check(struct kit *kit, const struct command *command)
+{
+	struct command kept = *command;
+	char how[64], line[512];
+	auto_buf tail = {};
+	int status = 0, r;
+
+	kept.on_output = keep_tail;
+	kept.data = &tail;
+	r = command_run(kit, &kept, &status);
+	if (r < 0 || status == 0)
+		return r;
+	return err_set(kit->err, -ECHILD, "%s: %s",
+		       process_describe(status, how, sizeof(how)),
+		       process_last_line(buf_text(&tail), line, sizeof(line)));
+}
+
 /* The rest runs in the process between. */
 
 static int mount_on(int tree_fd, const char *target, const char *source, const char *type,

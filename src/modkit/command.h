@@ -44,6 +44,14 @@ struct command {
  */
 int command_run(struct kit *kit, const struct command *command, int *ret_status);
 
+/*
+ * command_check() - the same for a program that must succeed
+ *
+ * Its output goes to our log; @command's own on_output is not called.  Return: 0;
+ * -ECHILD with how it ended and its last line; another negative errno.
+ */
+int command_check(struct kit *kit, const struct command *command);
+
 /* command_log() - an on_output that writes to our log */
 void command_log(void *data, const char *bytes, size_t size);
 

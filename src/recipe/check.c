@@ -92,6 +92,18 @@ bool check_word(const char *text)
 	return true;
 }
 
+bool check_account(const char *text)
+{
+	size_t length = strlen(text);
+
+	if (length < 1 || length > 32 || (!is_lower(*text) && *text != '_'))
+		return false;
+	for (; *text; text++)
+		if (!is_alnum(*text) && !strchr("-._", *text))
+			return false;
+	return true;
+}
+
 bool check_hostname(const char *text)
 {
 	if (strlen(text) > HOSTNAME_MAX)

@@ -16,6 +16,9 @@ bool check_version(const char *text);
 /* check_word() - lower-case letters, digits and "-._", not first a mark; 1 to 64 bytes */
 bool check_word(const char *text);
 
+/* check_account() - a user's or group's name as adduser takes it, at most 32 bytes */
+bool check_account(const char *text);
+
 /* check_hostname() - labels of RFC 1123 joined by dots, at most 64 bytes as in Linux */
 bool check_hostname(const char *text);
 

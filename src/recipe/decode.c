@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "recipe/check.h"
 
 int decode_wrong(const struct decode *decode, const struct node *node,
@@ -88,6 +89,65 @@ int decode_texts(const struct decode *decode, const struct node *node, bool or_o
 			return r;
 	}
 	*ret_texts = texts;
+	return 0;
+}
+
+int decode_flag(const struct decode *decode, const struct node *node, bool *ret_flag,
+		struct cop_error *err)
+{
+	const char *text = NULL;
+	int r = decode_text(decode, node, &text, err);
+
+	if (r < 0)
+		return r;
+	if (strcmp(text, "true") == 0 || strcmp(text, "yes") == 0)
+		*ret_flag = true;
+	else if (strcmp(text, "false") == 0 || strcmp(text, "no") == 0)
+		*ret_flag = false;
+	else
+		return decode_wrong(decode, node, err,
+				    "%s: '%.32s' is neither true nor false",
+				    name_of(node), text);
+	return 0;
+}
+
+int decode_mode(const struct decode *decode, const struct node *node, mode_t *ret_mode,
+		struct cop_error *err)
+{
+	const char *text = NULL;
+	unsigned int mode = 0;
+	int r = decode_text(decode, node, &text, err);
+
+	if (r < 0)
+		return r;
+	if (check_mode(text, &mode) < 0)
+		return decode_wrong(decode, node, err,
+				    "%s: '%.32s' is not an octal mode such as 0644",
+				    name_of(node), text);
+	*ret_mode = mode;
+	return 0;
+}
+
+int decode_owner(const struct decode *decode, const struct node *node,
+		 uint32_t *ret_number, const char **ret_name, struct cop_error *err)
+{
+	const char *text = NULL;
+	uint64_t number = 0;
+	int r = decode_text(decode, node, &text, err);
+
+	if (r < 0)
+		return r;
+	*ret_name = NULL;
+	if (check_account(text)) {
+		*ret_name = text;
+		return 0;
+	}
+	/* The last one is the kernel's word for "no user". */
+	if (text_to_u64(text, &number) < 0 || number >= UINT32_MAX)
+		return decode_wrong(decode, node, err,
+				    "%s: '%.32s' is neither a number nor a name",
+				    name_of(node), text);
+	*ret_number = (uint32_t)number;
 	return 0;
 }
 

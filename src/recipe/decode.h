@@ -14,15 +14,21 @@ struct image_part;
  * struct decode - what is being filled
  * @file:        the file in turn
  * @part:        the partition in turn
+ * @item:        whatever else is in turn
  * @source:      its `source:`, or NULL
  * @has_content: it has a `content:`
+ * @has_mode:    it has a `mode:`
+ * @room_for_files: as many files can be in the recipe's list
  */
 struct decode {
 	struct recipe *recipe;
 	struct recipe_file *file;
 	struct image_part *part;
+	void *item;
 	const struct node *source;
 	bool has_content;
+	bool has_mode;
+	size_t room_for_files;
 };
 
 struct decode_field {
@@ -32,7 +38,7 @@ struct decode_field {
 };
 
 /* Keys that one mapping may have. */
-#define DECODE_FIELDS_MAX 16
+#define DECODE_FIELDS_MAX 40
 
 /* decode_wrong() - "FILE:LINE:COLUMN: " and the reason; -EINVAL */
 int decode_wrong(const struct decode *decode, const struct node *node,
@@ -58,6 +64,19 @@ int decode_text(const struct decode *decode, const struct node *node,
 /* decode_texts() - a list of texts, or where @or_one a single one */
 int decode_texts(const struct decode *decode, const struct node *node, bool or_one,
 		 const char ***ret_texts, struct cop_error *err);
+
+/* decode_flag() - true, yes, false or no */
+int decode_flag(const struct decode *decode, const struct node *node, bool *ret_flag,
+		struct cop_error *err);
+
+/* decode_mode() - an octal mode */
+int decode_mode(const struct decode *decode, const struct node *node, mode_t *ret_mode,
+		struct cop_error *err);
+
+/* decode_owner() - a number, or a name that the tree will know; *@ret_name is NULL for a
+ * number */
+int decode_owner(const struct decode *decode, const struct node *node,
+		 uint32_t *ret_number, const char **ret_name, struct cop_error *err);
 
 /* decode_files() - the key `files` */
 int decode_files(struct decode *decode, const struct node *node, struct cop_error *err);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "recipe/image.h"
+#include "recipe/settings.h"
 #include "recipe/stages.h"
 
 #define FILES_INPUT "org.osbuild.files"
@@ -131,8 +132,8 @@ static int add_layer(json_t *stages, const struct lock *lock, size_t first, size
 }
 
 /* Those of the tree, or the base and the tools. */
-static int add_layers(json_t *stages, const struct lock *lock, bool tools,
-		      struct cop_error *err)
+static int add_layers(json_t *stages, const struct recipe *recipe,
+		      const struct lock *lock, bool tools, struct cop_error *err)
 {
 	for (size_t first = 0, end; first < lock->n_packages; first = end) {
 		const char *layer = lock->packages[first].layer;
@@ -146,6 +147,8 @@ static int add_layers(json_t *stages, const struct lock *lock, bool tools,
 		    lock_is_tool(&lock->packages[first]) != tools)
 			continue;
 		r = add_layer(stages, lock, first, end, err);
+		if (r >= 0 && first == 0 && !tools)
+			r = settings_add_debconf(stages, recipe, err);
 		if (r < 0)
 			return r;
 	}
@@ -169,6 +172,17 @@ static int add_sources_stage(json_t *stages, const struct recipe *recipe,
 	return stages_add(stages, "org.coppice.apt.sources", NULL, options, err);
 }
 
+void stages_add_owner(json_t *json, uint32_t user, const char *user_name, uint32_t group,
+		      const char *group_name)
+{
+	(void)json_object_set_new(json, user_name ? "user" : "uid",
+				  user_name ? json_string(user_name)
+					    : json_integer((json_int_t)user));
+	(void)json_object_set_new(json, group_name ? "group" : "gid",
+				  group_name ? json_string(group_name)
+					     : json_integer((json_int_t)group));
+}
+
 int stages_add_files(json_t *stages, const struct recipe_file *files, size_t n_files,
 		     struct cop_error *err)
 {
@@ -181,10 +195,10 @@ int stages_add_files(json_t *stages, const struct recipe_file *files, size_t n_f
 
 		if (checksum_of(file->sha256, &checksum) < 0)
 			return err_oom(err);
-		json = json_pack("{s:s, s:s, s:i, s:I, s:I}", "path", file->path,
-				 "checksum", checksum.data, "mode", (int)file->mode,
-				 "uid", (json_int_t)file->user, "gid",
-				 (json_int_t)file->group);
+		json = json_pack("{s:s, s:s, s:i}", "path", file->path, "checksum",
+				 checksum.data, "mode", (int)file->mode);
+		stages_add_owner(json, file->user, file->user_name, file->group,
+				 file->group_name);
 		if (json_array_append_new(list, json) < 0 ||
 		    json_object_set_new(references, checksum.data, json_object()) < 0)
 			return err_oom(err);
@@ -197,6 +211,14 @@ int stages_add_files(json_t *stages, const struct recipe_file *files, size_t n_f
 		json_pack("{s:O}", "files", list), err);
 }
 
+static int add_commands(json_t *stages, const char **commands, struct cop_error *err)
+{
+	return *commands ? stages_add(stages, "org.coppice.run", NULL,
+				      json_pack("{s:o}", "commands", text_list(commands)),
+				      err)
+			 : 0;
+}
+
 static int add_small_stages(json_t *stages, const struct recipe *recipe,
 			    const struct lock *lock, struct cop_error *err)
 {
@@ -205,11 +227,13 @@ static int add_small_stages(json_t *stages, const struct recipe *recipe,
 	if (r >= 0)
 		r = add_sources_stage(stages, recipe, err);
 	if (r >= 0)
+		r = settings_add_system(stages, recipe, lock, err);
+	if (r >= 0)
 		r = stages_add_files(stages, recipe->files, recipe->n_files, err);
-	if (r >= 0 && *recipe->commands)
-		r = stages_add(
-			stages, "org.coppice.run", NULL,
-			json_pack("{s:o}", "commands", text_list(recipe->commands)), err);
+	if (r >= 0)
+		r = settings_add_services(stages, recipe, lock, err);
+	if (r >= 0)
+		r = add_commands(stages, recipe->commands, err);
 	if (r >= 0)
 		r = image_add_boot(stages, recipe, has_initramfs(lock), err);
 	if (r >= 0)
@@ -221,6 +245,8 @@ static int add_small_stages(json_t *stages, const struct recipe *recipe,
 	if (r >= 0 && recipe->hostname)
 		r = stages_add(stages, "org.osbuild.hostname", NULL,
 			       json_pack("{s:s}", "hostname", recipe->hostname), err);
+	if (r >= 0)
+		r = add_commands(stages, recipe->late_commands, err);
 	return r;
 }
 
@@ -245,10 +271,11 @@ static int add_pipeline(json_t *pipelines, const char *name, bool has_build,
 	return json_array_append_new(pipelines, pipeline) < 0 ? err_oom(err) : 0;
 }
 
-static int add_build(json_t *pipelines, const struct lock *lock, struct cop_error *err)
+static int add_build(json_t *pipelines, const struct recipe *recipe,
+		     const struct lock *lock, struct cop_error *err)
 {
 	json_t *stages = json_array();
-	int r = add_layers(stages, lock, true, err);
+	int r = add_layers(stages, recipe, lock, true, err);
 
 	if (r < 0) {
 		json_decref(stages);
@@ -261,7 +288,7 @@ static int add_tree(json_t *pipelines, const struct recipe *recipe,
 		    const struct lock *lock, struct cop_error *err)
 {
 	json_t *stages = json_array();
-	int r = add_layers(stages, lock, false, err);
+	int r = add_layers(stages, recipe, lock, false, err);
 
 	if (r >= 0)
 		r = add_small_stages(stages, recipe, lock, err);
@@ -424,6 +451,11 @@ static int add_sources(json_t *manifest, const struct recipe *recipe,
 
 	if (items)
 		r = add_file_items(items, recipe->files, recipe->n_files);
+	if (r == 0)
+		r = add_file_items(items, recipe->settings->files,
+				   recipe->settings->n_files);
+	if (r == 0 && settings_ssh_unit(lock))
+		r = add_file_items(items, settings_ssh_unit(lock), 1);
 	if (r == 0 && recipe->image)
 		r = add_file_items(items, recipe->image->files, recipe->image->n_files);
 	if (r < 0 || (sources && json_object_size(items) > 0 &&
@@ -452,7 +484,7 @@ int recipe_manifest(const struct recipe *recipe, const struct lock *lock, bool h
 	manifest = json_pack("{s:s, s:o}", "version", "2", "pipelines", pipelines);
 	if (!manifest)
 		return err_oom(err);
-	r = has_build ? add_build(pipelines, lock, err) : 0;
+	r = has_build ? add_build(pipelines, recipe, lock, err) : 0;
 	if (r >= 0)
 		r = add_tree(pipelines, recipe, lock, err);
 	if (r >= 0 && recipe->image && recipe->image->format->filename)

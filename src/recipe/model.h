@@ -18,8 +18,10 @@
 /* Tools that make images: the last layer, on the base, and no part of the tree. */
 #define BUILD_LAYER "build"
 
+/* @path: of the file that names it; NULL: a setting needs it */
 struct recipe_package {
 	const char *name;
+	const char *path;
 	unsigned int line, column;
 };
 
@@ -29,7 +31,8 @@ struct recipe_group {
 	size_t n_packages;
 };
 
-/* @content is what the file will hold, read when the recipe was */
+/* @content is what the file will hold, read when the recipe was; @user_name and
+ * @group_name stand instead of the numbers, or are NULL */
 struct recipe_file {
 	const char *path;
 	const char *content;
@@ -37,6 +40,7 @@ struct recipe_file {
 	char sha256[SHA256_HEX + 1];
 	mode_t mode;
 	uint32_t user, group;
+	const char *user_name, *group_name;
 };
 
 /*
@@ -47,6 +51,8 @@ struct recipe_file {
  * @image:    or NULL
  * @kernel_name: the package, or NULL: by the architecture
  * @kernel_append: words for its command line, or NULL
+ * @late_commands: the last thing that is done to the tree
+ * @settings: never NULL
  * @request:  hash over what decides the answer of the solver
  */
 struct recipe {
@@ -66,6 +72,8 @@ struct recipe {
 	struct recipe_file *files;
 	size_t n_files;
 	const char **commands;
+	const char **late_commands;
+	struct recipe_settings *settings;
 	struct recipe_image *image;
 	const char *kernel_name;
 	const char *kernel_append;

@@ -9,11 +9,11 @@
 #include <string.h>
 
 #include "base/fs.h"
-#include "base/map.h"
 #include "base/process.h"
 #include "recipe/check.h"
 #include "recipe/decode.h"
 #include "recipe/image.h"
+#include "recipe/settings.h"
 
 #define COMMAND_SIZE_MAX ((size_t)(64 * KIB))
 
@@ -21,6 +21,8 @@ struct recipe *recipe_free(struct recipe *recipe)
 {
 	struct arena *arena = recipe ? recipe->arena : NULL;
 
+	if (recipe && recipe->settings)
+		settings_done(recipe->settings);
 	free(recipe);
 	arena_free(arena);
 	return NULL;
@@ -167,65 +169,86 @@ static int take_components(struct decode *decode, const struct node *node,
 	return 0;
 }
 
-static int take_group(struct decode *decode, const struct node *node, const char *name,
-		      struct recipe_group *group, struct cop_error *err)
+static const struct recipe_package *find_package(const struct recipe *recipe,
+						 const char *name)
 {
-	size_t n = decode_count(node), i = 0;
+	for (size_t i = 0; i < recipe->n_groups; i++)
+		for (size_t j = 0; j < recipe->groups[i].n_packages; j++)
+			if (strcmp(recipe->groups[i].packages[j].name, name) == 0)
+				return &recipe->groups[i].packages[j];
+	return NULL;
+}
+
+/* One item of a group; what the recipe that is extended has already, it has already. */
+static int take_package(struct decode *decode, const struct node *item,
+			struct recipe_group *group, struct cop_error *err)
+{
+	const struct recipe *recipe = decode->recipe;
+	struct recipe_package *package = &group->packages[group->n_packages];
+	const struct recipe_package *first;
+	int r = decode_text(decode, item, &package->name, err);
+
+	if (r < 0)
+		return r;
+	if (!check_package_name(package->name))
+		return decode_wrong(decode, item, err, "'%.128s' is not a package's name",
+				    package->name);
+	first = find_package(recipe, package->name);
+	if (first && strcmp(first->path, recipe->path) == 0)
+		return decode_wrong(decode, item, err,
+				    "package '%s' is given twice, first in line %u",
+				    package->name, first->line);
+	package->path = recipe->path;
+	package->line = item->line;
+	package->column = item->column;
+	group->n_packages += !first;
+	return 0;
+}
+
+static int take_group(struct decode *decode, const struct node *node, const char *name,
+		      struct cop_error *err)
+{
+	struct recipe *recipe = decode->recipe;
+	struct recipe_group *group = recipe->groups;
+	struct recipe_package *packages;
+	size_t n = decode_count(node);
 	int r = decode_list(decode, node, err);
 
 	if (r < 0)
 		return r;
-	group->name = name;
-	group->packages =
-		arena_alloc(decode->recipe->arena, (n + 1) * sizeof(*group->packages));
-	if (!group->packages)
+	while (group < recipe->groups + recipe->n_groups && strcmp(group->name, name))
+		group++;
+	packages = arena_alloc(recipe->arena,
+			       (group->n_packages + n + 1) * sizeof(*packages));
+	if (!packages)
 		return err_oom(err);
-	for (const struct node *item = node->first; item; item = item->next) {
-		struct recipe_package *package = &group->packages[i++];
-
-		r = decode_text(decode, item, &package->name, err);
-		if (r < 0)
-			return r;
-		package->line = item->line;
-		package->column = item->column;
-		if (!check_package_name(package->name))
-			return decode_wrong(decode, item, err,
-					    "'%.128s' is not a package's name",
-					    package->name);
-	}
-	group->n_packages = n;
-	return 0;
+	if (group->n_packages)
+		memcpy(packages, group->packages, group->n_packages * sizeof(*packages));
+	if (group == recipe->groups + recipe->n_groups)
+		recipe->n_groups++;
+	group->name = name;
+	group->packages = packages;
+	for (const struct node *item = node->first; item && r >= 0; item = item->next)
+		r = take_package(decode, item, group, err);
+	return r;
 }
 
-static int check_packages(const struct decode *decode, struct cop_error *err)
+static int take_named_group(struct decode *decode, const struct node *item,
+			    struct cop_error *err)
 {
-	const struct recipe *recipe = decode->recipe;
-	auto_ptr(map) seen = map_new();
+	struct recipe *recipe = decode->recipe;
+	char *name = arena_text(recipe->arena, item->key);
 
-	if (!seen)
+	if (!name)
 		return err_oom(err);
-	for (size_t i = 0; i < recipe->n_groups; i++) {
-		struct recipe_group *group = &recipe->groups[i];
-
-		for (size_t j = 0; j < group->n_packages; j++) {
-			struct recipe_package *package = &group->packages[j], *first;
-			void **slot =
-				map_slot(seen, package->name, strlen(package->name));
-
-			if (!slot)
-				return err_oom(err);
-			first = *slot;
-			if (first)
-				return err_set(err, -EINVAL,
-					       "%s:%u:%u: package '%s' is given twice, "
-					       "first in line %u",
-					       recipe->path, package->line,
-					       package->column, package->name,
-					       first->line);
-			*slot = package;
-		}
-	}
-	return 0;
+	if (!check_word(name) || strcmp(name, BASE_LAYER) == 0)
+		return err_set(err, -EINVAL,
+			       "%s:%u:%u: '%.64s' cannot be a group's name%s",
+			       recipe->path, item->key_line, item->key_column, name,
+			       strcmp(name, BASE_LAYER) == 0
+				       ? ": that is the layer below all groups"
+				       : "");
+	return take_group(decode, item, name, err);
 }
 
 static int take_packages(struct decode *decode, const struct node *node,
@@ -233,37 +256,24 @@ static int take_packages(struct decode *decode, const struct node *node,
 {
 	struct recipe *recipe = decode->recipe;
 	size_t n = node->kind == NODE_MAP ? decode_count(node) : 1;
-	const struct node *item = node->first;
+	struct recipe_group *groups;
 	int r = 0;
 
 	if (node->kind == NODE_TEXT)
 		return decode_wrong(decode, node, err,
 				    "packages: a list, or named lists, are wanted");
-	recipe->groups = arena_alloc(recipe->arena, (n + 1) * sizeof(*recipe->groups));
-	if (!recipe->groups)
+	groups = arena_alloc(recipe->arena,
+			     (recipe->n_groups + n + 1) * sizeof(*recipe->groups));
+	if (!groups)
 		return err_oom(err);
+	if (recipe->n_groups)
+		memcpy(groups, recipe->groups, recipe->n_groups * sizeof(*groups));
+	recipe->groups = groups;
 	if (node->kind == NODE_LIST)
-		r = take_group(decode, node, "packages", &recipe->groups[0], err);
-	for (size_t i = 0; node->kind == NODE_MAP && i < n && r >= 0; i++) {
-		char *name = arena_text(recipe->arena, item->key);
-
-		if (!name)
-			return err_oom(err);
-		if (!check_word(name) || strcmp(name, BASE_LAYER) == 0)
-			return err_set(err, -EINVAL,
-				       "%s:%u:%u: '%.64s' cannot be a group's name%s",
-				       recipe->path, item->key_line, item->key_column,
-				       name,
-				       strcmp(name, BASE_LAYER) == 0
-					       ? ": that is the layer below all groups"
-					       : "");
-		r = take_group(decode, item, name, &recipe->groups[i], err);
-		item = item->next;
-	}
-	if (r < 0)
-		return r;
-	recipe->n_groups = n;
-	return check_packages(decode, err);
+		return take_group(decode, node, "packages", err);
+	for (const struct node *item = node->first; item && r >= 0; item = item->next)
+		r = take_named_group(decode, item, err);
+	return r;
 }
 
 static int take_hostname(struct decode *decode, const struct node *node,
@@ -282,21 +292,109 @@ static int take_hostname(struct decode *decode, const struct node *node,
 	return 0;
 }
 
+struct command {
+	const char *run;
+	bool late;
+};
+
+static int take_run(struct decode *decode, const struct node *node, struct cop_error *err)
+{
+	struct command *command = decode->item;
+
+	if (node->size > COMMAND_SIZE_MAX)
+		return decode_wrong(decode, node, err, "commands: longer than %zu bytes",
+				    COMMAND_SIZE_MAX);
+	return decode_text(decode, node, &command->run, err);
+}
+
+static int take_late(struct decode *decode, const struct node *node,
+		     struct cop_error *err)
+{
+	struct command *command = decode->item;
+
+	return decode_flag(decode, node, &command->late, err);
+}
+
+static int take_command(struct decode *decode, const struct node *node,
+			struct command *command, struct cop_error *err)
+{
+	static const struct decode_field fields[] = {
+		{"run", take_run},
+		{"late", take_late},
+	};
+	int r;
+
+	decode->item = command;
+	if (node->kind != NODE_MAP)
+		return take_run(decode, node, err);
+	r = decode_map(decode, node, fields, ARRAY_SIZE(fields), "commands", err);
+	if (r >= 0 && !command->run)
+		return decode_wrong(decode, node, err, "command without a 'run'");
+	return r;
+}
+
+/* A list with room for @n more behind what it has. */
+static const char **longer_list(struct recipe *recipe, const char **list, size_t n)
+{
+	size_t old = 0;
+	const char **longer;
+
+	while (list[old])
+		old++;
+	longer = arena_alloc(recipe->arena, (old + n + 1) * sizeof(*longer));
+	if (longer && old)
+		memcpy(longer, list, old * sizeof(*longer));
+	return longer;
+}
+
+static void append(const char **list, const char *text)
+{
+	while (*list)
+		list++;
+	*list = text;
+}
+
 static int take_commands(struct decode *decode, const struct node *node,
 			 struct cop_error *err)
 {
-	const struct node *item = node->first;
-	int r = decode_texts(decode, node, false, &decode->recipe->commands, err);
+	struct recipe *recipe = decode->recipe;
+	size_t n = decode_count(node);
+	int r = decode_list(decode, node, err);
 
-	for (; r >= 0 && item; item = item->next)
-		if (item->size > COMMAND_SIZE_MAX)
-			return decode_wrong(decode, item, err,
-					    "commands: longer than %zu bytes",
-					    COMMAND_SIZE_MAX);
+	if (r < 0)
+		return r;
+	recipe->commands = longer_list(recipe, recipe->commands, n);
+	recipe->late_commands = longer_list(recipe, recipe->late_commands, n);
+	if (!recipe->commands || !recipe->late_commands)
+		return err_oom(err);
+	for (const struct node *item = node->first; item && r >= 0; item = item->next) {
+		struct command command = {};
+
+		r = take_command(decode, item, &command, err);
+		if (r >= 0)
+			append(command.late ? recipe->late_commands : recipe->commands,
+			       command.run);
+	}
 	return r;
 }
 
 /* --- the whole --- */
+
+static int read_recipe(const char *path, struct buf *text, struct cop_error *err)
+{
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct stat st;
+	int r;
+
+	if (fd < 0)
+		return err_errno(err, "open recipe '%s'", path);
+	if (fstat(fd, &st) < 0)
+		return err_errno(err, "stat recipe '%s'", path);
+	if (!S_ISREG(st.st_mode))
+		return err_set(err, -EINVAL, "recipe '%s' is not a regular file", path);
+	r = fs_read_all(fd, DOCUMENT_SIZE_MAX, text, err);
+	return r < 0 ? err_prefix(err, r, "recipe '%s'", path) : 0;
+}
 
 /* Length before text: no two requests can look alike. */
 static int add_to_request(struct buf *buf, const char *text)
@@ -351,10 +449,21 @@ static int host_architecture(struct recipe *recipe, struct cop_error *err)
 	return 0;
 }
 
-static int take_recipe(struct decode *decode, const struct node *root,
-		       struct cop_error *err)
+/* It was looked at before all other keys. */
+static int take_extends(struct decode *decode, const struct node *node,
+			struct cop_error *err)
+{
+	(void)decode;
+	(void)node;
+	(void)err;
+	return 0;
+}
+
+static int take_keys(struct decode *decode, const struct node *root,
+		     struct cop_error *err)
 {
 	static const struct decode_field fields[] = {
+		{"extends", take_extends},
 		{"suite", take_suite},
 		{"architecture", take_architecture},
 		{"mirror", take_mirror},
@@ -367,15 +476,77 @@ static int take_recipe(struct decode *decode, const struct node *root,
 		{"hostname", take_hostname},
 		{"files", decode_files},
 		{"commands", take_commands},
+		{"timezone", decode_timezone},
+		{"locale", decode_locale},
+		{"debconf", decode_debconf},
+		{"user", decode_users},
+		{"group", decode_groups},
+		{"services", decode_services},
+		{"units", decode_units},
+		{"directories", decode_directories},
 		{"kernel", decode_kernel},
 		{"image", decode_image},
 	};
-	struct recipe *recipe = decode->recipe;
-	int r;
 
 	_Static_assert(ARRAY_SIZE(fields) <= DECODE_FIELDS_MAX,
 		       "did-you-mean looks at all keys");
-	r = decode_map(decode, root, fields, ARRAY_SIZE(fields), "recipe", err);
+	return decode_map(decode, root, fields, ARRAY_SIZE(fields), "recipe", err);
+}
+
+static const struct node *find_extends(const struct node *root)
+{
+	const struct node *node = root->kind == NODE_MAP ? root->first : NULL;
+
+	while (node && strcmp(node->key, "extends") != 0)
+		node = node->next;
+	return node;
+}
+
+/* The keys of the recipe that this one extends, as if they stood in front of its own. */
+static int extend(struct decode *decode, const struct node *node, struct cop_error *err)
+{
+	auto_ptr(document) document = NULL;
+	struct recipe *recipe = decode->recipe;
+	const char *path = recipe->path, *slash = strrchr(path, '/'), *name = NULL;
+	struct cop_error reason = {};
+	auto_buf whole = {}, text = {};
+	int r = decode_text(decode, node, &name, err);
+
+	if (r < 0)
+		return r;
+	(void)buf_printf(&whole, "%.*s%s", slash ? (int)(slash - path) + 1 : 0, path,
+			 name);
+	if (whole.failed)
+		return err_oom(err);
+	r = *name == '/' || strpbrk(name, "\n\t")
+		    ? err_set(&reason, -EINVAL, "the path is not relative to the recipe")
+		    : read_recipe(whole.data, &text, &reason);
+	if (r < 0)
+		return decode_wrong(decode, node, err, "extends: %s", reason.message);
+	recipe->path = arena_text(recipe->arena, whole.data);
+	if (!recipe->path)
+		return err_oom(err);
+	r = document_read(recipe->path, buf_text(&text), text.size, &document, err);
+	if (r >= 0 && find_extends(document_root(document)))
+		r = decode_wrong(decode, find_extends(document_root(document)), err,
+				 "extends: '%s' extends this recipe already, and there "
+				 "is one level only",
+				 path);
+	if (r >= 0)
+		r = take_keys(decode, document_root(document), err);
+	recipe->path = path;
+	return r;
+}
+
+static int take_recipe(struct decode *decode, const struct node *root,
+		       struct cop_error *err)
+{
+	const struct node *extended = find_extends(root);
+	struct recipe *recipe = decode->recipe;
+	int r = extended ? extend(decode, extended, err) : 0;
+
+	if (r >= 0)
+		r = take_keys(decode, root, err);
 	if (r < 0)
 		return r;
 	if (!recipe->suite)
@@ -387,7 +558,9 @@ static int take_recipe(struct decode *decode, const struct node *root,
 		if (r < 0)
 			return r;
 	}
-	r = image_finish(recipe, err);
+	r = settings_finish(recipe, err);
+	if (r >= 0)
+		r = image_finish(recipe, err);
 	return r < 0 ? r : hash_request(recipe, err);
 }
 
@@ -404,8 +577,9 @@ static int set_defaults(struct recipe *recipe, const char *path, struct cop_erro
 		return err_oom(err);
 	lists[0] = "main";
 	recipe->components = &lists[0];
-	recipe->mirrors = recipe->security_mirrors = recipe->commands = &lists[1];
-	return 0;
+	recipe->mirrors = recipe->security_mirrors = &lists[1];
+	recipe->commands = recipe->late_commands = &lists[1];
+	return settings_new(recipe, err);
 }
 
 int recipe_parse(const char *path, const char *text, size_t size,
@@ -433,19 +607,9 @@ int recipe_parse(const char *path, const char *text, size_t size,
 
 int recipe_load(const char *path, struct recipe **ret_recipe, struct cop_error *err)
 {
-	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	auto_buf text = {};
-	struct stat st;
-	int r;
+	int r = read_recipe(path, &text, err);
 
-	if (fd < 0)
-		return err_errno(err, "open recipe '%s'", path);
-	if (fstat(fd, &st) < 0)
-		return err_errno(err, "stat recipe '%s'", path);
-	if (!S_ISREG(st.st_mode))
-		return err_set(err, -EINVAL, "recipe '%s' is not a regular file", path);
-	r = fs_read_all(fd, DOCUMENT_SIZE_MAX, &text, err);
-	if (r < 0)
-		return err_prefix(err, r, "recipe '%s'", path);
-	return recipe_parse(path, buf_text(&text), text.size, ret_recipe, err);
+	return r < 0 ? r
+		     : recipe_parse(path, buf_text(&text), text.size, ret_recipe, err);
 }

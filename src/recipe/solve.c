@@ -39,10 +39,15 @@ static void solver_done(struct solver *solver)
 static int wrong_word(const struct solver *solver, const struct word *word,
 		      struct cop_error *err, const char *reason)
 {
+	const struct recipe_package *package = word->package;
+	const char *group = solver->recipe->groups[word->group].name;
+
+	if (!package->path)
+		return err_set(err, -ENOPKG, "%s: package '%s' of layer '%s': %s",
+			       solver->recipe->path, package->name, group, reason);
 	return err_set(err, -ENOPKG, "%s:%u:%u: package '%s' of group '%s': %s",
-		       solver->recipe->path, word->package->line, word->package->column,
-		       word->package->name, solver->recipe->groups[word->group].name,
-		       reason);
+		       package->path, package->line, package->column, package->name,
+		       group, reason);
 }
 
 /* --- what was asked for --- */

@@ -179,10 +179,10 @@ static void files_are_checked(void **state)
 		"r.yaml:6:9: mode: '0o644' is not an octal mode such as 0644");
 	refuses(HEAD "files:\n- path: /a\n  content: x\n  mode: 0888\n",
 		"r.yaml:6:9: mode: '0888' is not an octal mode such as 0644");
-	refuses(HEAD "files:\n- path: /a\n  content: x\n  user: root\n",
-		"r.yaml:6:9: user: 'root' is not a number");
+	refuses(HEAD "files:\n- path: /a\n  content: x\n  user: 1x\n",
+		"r.yaml:6:9: user: '1x' is neither a number nor a name");
 	refuses(HEAD "files:\n- path: /a\n  content: x\n  group: 4294967295\n",
-		"r.yaml:6:10: group: '4294967295' is not a number");
+		"r.yaml:6:10: group: '4294967295' is neither a number nor a name");
 	refuses(HEAD "files:\n- {path: /a, content: x}\n- {path: /a, content: y}\n",
 		"r.yaml:5:3: file '/a' is given twice");
 	refuses(HEAD "files:\n- path: /a\n  source: ../x\n",
