@@ -537,7 +537,7 @@ int apt_simulate(const struct apt *apt, const char *const *words, struct apt_pla
 
 	while (words[n_words])
 		n_words++;
-	argv = calloc(n_words + 9, sizeof(*argv));
+	argv = calloc(n_words + 10, sizeof(*argv));
 	if (!argv)
 		return err_oom(err);
 	for (size_t i = 0; i < ARRAY_SIZE(start); i++)
@@ -548,6 +548,8 @@ int apt_simulate(const struct apt *apt, const char *const *words, struct apt_pla
 	}
 	if (apt->only_extra)
 		argv[n++] = "-oDir::Etc::sourceparts=/dev/null";
+	if (apt->recommends)
+		argv[n++] = "-oAPT::Install-Recommends=true";
 	if (apt->few)
 		argv[n++] = "-oDir::State::Lists=few/";
 	argv[n++] = "install";

@@ -36,6 +36,7 @@ struct apt_repository {
  * @mirrors, @security_mirrors: addresses to be tried in turn, each with a '/' at the end
  * @extra:   a Packages file beside the repositories, or NULL
  * @only_extra: nothing but @extra is there to choose from
+ * @recommends: simulations install what is recommended
  * @few:     there are lists of what can play a part, for simulations
  */
 struct apt {
@@ -52,6 +53,7 @@ struct apt {
 	const char *snapshot;
 	const char *extra;
 	bool only_extra;
+	bool recommends;
 	bool few;
 	struct apt_repository repositories[APT_REPOSITORIES];
 };

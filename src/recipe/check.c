@@ -68,16 +68,26 @@ bool check_package_name(const char *text)
 	return true;
 }
 
-bool check_version(const char *text)
+static bool is_version(const char *text, const char *marks)
 {
 	size_t length = strlen(text);
 
 	if (length < 1 || length > VERSION_MAX || !is_digit(*text))
 		return false;
 	for (; *text; text++)
-		if (!is_alnum(*text) && !strchr("+-.:~", *text))
+		if (!is_alnum(*text) && !strchr(marks, *text))
 			return false;
 	return true;
+}
+
+bool check_version(const char *text)
+{
+	return is_version(text, "+-.:~");
+}
+
+bool check_version_pattern(const char *text)
+{
+	return is_version(text, "+-.:~*");
 }
 
 bool check_word(const char *text)

@@ -13,6 +13,9 @@ bool check_package_name(const char *text);
 /* check_version() - characters of a package version, at most 256 bytes */
 bool check_version(const char *text);
 
+/* check_version_pattern() - the same with '*' for any part */
+bool check_version_pattern(const char *text);
+
 /* check_word() - lower-case letters, digits and "-._", not first a mark; 1 to 64 bytes */
 bool check_word(const char *text);
 

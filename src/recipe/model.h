@@ -18,9 +18,11 @@
 /* Tools that make images: the last layer, on the base, and no part of the tree. */
 #define BUILD_LAYER "build"
 
-/* @path: of the file that names it; NULL: a setting needs it */
+/* @version: a pattern with '*', or NULL; @path: of the file that names it; NULL: a
+ * setting needs it */
 struct recipe_package {
 	const char *name;
+	const char *version;
 	const char *path;
 	unsigned int line, column;
 };
@@ -51,6 +53,7 @@ struct recipe_file {
  * @image:    or NULL
  * @kernel_name: the package, or NULL: by the architecture
  * @kernel_append: words for its command line, or NULL
+ * @recommends: of what is in groups is installed, too
  * @late_commands: the last thing that is done to the tree
  * @settings: never NULL
  * @request:  hash over what decides the answer of the solver
@@ -73,6 +76,7 @@ struct recipe {
 	size_t n_files;
 	const char **commands;
 	const char **late_commands;
+	bool recommends;
 	struct recipe_settings *settings;
 	struct recipe_image *image;
 	const char *kernel_name;

@@ -37,7 +37,7 @@ static int reach(struct solver *solver, struct cop_error *err)
 		names[n++] = solver->words[i].package->name;
 	for (size_t i = 0; i < n_tools; i++)
 		names[n++] = tools[i];
-	return index_reach(solver->index, names, false, err);
+	return index_reach(solver->index, names, solver->recipe->recommends, err);
 }
 
 static int write_list(const struct solver *solver, const char *list,

@@ -179,6 +179,21 @@ static const struct recipe_package *find_package(const struct recipe *recipe,
 	return NULL;
 }
 
+/* "nginx=1.26*" */
+static int split_version(const struct decode *decode, struct recipe_package *package,
+			 struct cop_error *err)
+{
+	const char *equals = strchr(package->name, '=');
+
+	package->version = NULL;
+	if (!equals)
+		return 0;
+	package->version = equals + 1;
+	package->name = arena_memdup(decode->recipe->arena, package->name,
+				     (size_t)(equals - package->name));
+	return package->name ? 0 : err_oom(err);
+}
+
 /* One item of a group; what the recipe that is extended has already, it has already. */
 static int take_package(struct decode *decode, const struct node *item,
 			struct recipe_group *group, struct cop_error *err)
@@ -190,9 +205,14 @@ static int take_package(struct decode *decode, const struct node *item,
 
 	if (r < 0)
 		return r;
-	if (!check_package_name(package->name))
-		return decode_wrong(decode, item, err, "'%.128s' is not a package's name",
-				    package->name);
+	r = split_version(decode, package, err);
+	if (r < 0)
+		return r;
+	if (!check_package_name(package->name) ||
+	    (package->version && !check_version_pattern(package->version)))
+		return decode_wrong(decode, item, err,
+				    "'%.128s' is not a package's name%s", item->text,
+				    package->version ? " and a version" : "");
 	first = find_package(recipe, package->name);
 	if (first && strcmp(first->path, recipe->path) == 0)
 		return decode_wrong(decode, item, err,
@@ -274,6 +294,12 @@ static int take_packages(struct decode *decode, const struct node *node,
 	for (const struct node *item = node->first; item && r >= 0; item = item->next)
 		r = take_named_group(decode, item, err);
 	return r;
+}
+
+static int take_recommends(struct decode *decode, const struct node *node,
+			   struct cop_error *err)
+{
+	return decode_flag(decode, node, &decode->recipe->recommends, err);
 }
 
 static int take_hostname(struct decode *decode, const struct node *node,
@@ -402,6 +428,15 @@ static int add_to_request(struct buf *buf, const char *text)
 	return buf_printf(buf, "%zu:%s,", strlen(text), text);
 }
 
+static void add_package_to_request(struct buf *buf, const struct recipe_package *package)
+{
+	(void)add_to_request(buf, package->name);
+	if (package->version) {
+		(void)add_to_request(buf, "=");
+		(void)add_to_request(buf, package->version);
+	}
+}
+
 static int hash_request(struct recipe *recipe, struct cop_error *err)
 {
 	auto_buf text = {};
@@ -416,8 +451,10 @@ static int hash_request(struct recipe *recipe, struct cop_error *err)
 		(void)add_to_request(&text, "");
 		(void)add_to_request(&text, recipe->groups[i].name);
 		for (size_t j = 0; j < recipe->groups[i].n_packages; j++)
-			(void)add_to_request(&text, recipe->groups[i].packages[j].name);
+			add_package_to_request(&text, &recipe->groups[i].packages[j]);
 	}
+	if (recipe->recommends)
+		(void)add_to_request(&text, "recommends");
 	for (const char *const *tool = image_tools(recipe); tool && *tool; tool++) {
 		(void)add_to_request(&text, "tool");
 		(void)add_to_request(&text, *tool);
@@ -473,6 +510,7 @@ static int take_keys(struct decode *decode, const struct node *root,
 		{"keyring", take_keyring},
 		{"components", take_components},
 		{"packages", take_packages},
+		{"recommends", take_recommends},
 		{"hostname", take_hostname},
 		{"files", decode_files},
 		{"commands", take_commands},

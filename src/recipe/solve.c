@@ -7,6 +7,7 @@
  * choice; after that each group is solved once more among what was chosen, to see which
  * of it the group needs: a package belongs to the first group that does.
  */
+#include <fnmatch.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -93,6 +94,39 @@ static int check_word_exists(const struct solver *solver, const struct word *wor
 	return reason.failed ? err_oom(err) : wrong_word(solver, word, err, reason.data);
 }
 
+/* What the lists have of the name, for a message. */
+static int wrong_version(const struct solver *solver, const struct word *word,
+			 struct cop_error *err)
+{
+	const struct index_entry *entry =
+		index_find(solver->index, word->package->name, NULL);
+	auto_buf reason = {};
+
+	(void)buf_printf(&reason, "no version is '%s'; there is", word->package->version);
+	for (const char *comma = " "; entry && reason.size < 300; entry = entry->next) {
+		(void)buf_append_text(&reason, comma);
+		(void)index_field(entry, "Version", &reason);
+		comma = ", ";
+	}
+	return reason.failed ? err_oom(err) : wrong_word(solver, word, err, reason.data);
+}
+
+static int check_word_version(const struct solver *solver, const struct word *word,
+			      struct cop_error *err)
+{
+	const struct index_entry *entry =
+		index_find(solver->index, word->package->name, NULL);
+
+	for (; entry && word->package->version; entry = entry->next) {
+		auto_buf version = {};
+
+		if (index_field(entry, "Version", &version) == 0 &&
+		    fnmatch(word->package->version, buf_text(&version), 0) == 0)
+			return 0;
+	}
+	return word->package->version ? wrong_version(solver, word, err) : 0;
+}
+
 static int read_index(struct solver *solver, struct cop_error *err)
 {
 	solver->index = index_new();
@@ -112,10 +146,24 @@ static int read_index(struct solver *solver, struct cop_error *err)
 	for (size_t i = 0; i < solver->n_words; i++) {
 		int r = check_word_exists(solver, &solver->words[i], err);
 
+		if (r >= 0)
+			r = check_word_version(solver, &solver->words[i], err);
 		if (r < 0)
 			return r;
 	}
 	return 0;
+}
+
+/* Versions that the recipe wants go before those that an earlier lock had. */
+static void append_wanted(const struct solver *solver, struct buf *preferences)
+{
+	for (size_t i = 0; i < solver->n_words; i++)
+		if (solver->words[i].package->version)
+			(void)buf_printf(preferences,
+					 "Package: %s\nPin: version %s\n"
+					 "Pin-Priority: 1002\n\n",
+					 solver->words[i].package->name,
+					 solver->words[i].package->version);
 }
 
 /* --- the base layer --- */
@@ -274,11 +322,46 @@ static int blame(const struct solver *solver, struct cop_error *err)
 	return wrong_word(solver, &solver->words[bad - 1], err, reason.message);
 }
 
+/* A wanted version of what the base has must be the base's. */
+static int check_base_versions(const struct solver *solver, struct cop_error *err)
+{
+	for (size_t i = 0; i < solver->n_words; i++) {
+		const struct recipe_package *package = solver->words[i].package;
+		const struct apt_change *change =
+			solver_look(solver->in_base, package->name);
+		auto_buf reason = {};
+
+		if (!change || !package->version ||
+		    fnmatch(package->version, change->version, 0) == 0)
+			continue;
+		(void)buf_printf(&reason, "the base layer has %s", change->version);
+		return wrong_word(solver, &solver->words[i], err, buf_text(&reason));
+	}
+	return 0;
+}
+
+/* The base knows neither recommendations nor wanted versions: it is the same for all. */
+static int prepare_joint(struct solver *solver, struct cop_error *err)
+{
+	auto_buf preferences = {};
+	int r = check_base_versions(solver, err);
+
+	if (r < 0)
+		return r;
+	append_wanted(solver, &preferences);
+	pins_append(&solver->pins, &preferences);
+	solver->apt->recommends = solver->recipe->recommends;
+	return apt_write(solver->apt, APT_PREFERENCES, &preferences, err);
+}
+
 static int solve_joint(struct solver *solver, struct cop_error *err)
 {
 	struct cop_error reason = {};
-	int r = simulate_words(solver, solver->n_words, &solver->joint, &reason);
+	int r = prepare_joint(solver, err);
 
+	if (r < 0)
+		return r;
+	r = simulate_words(solver, solver->n_words, &solver->joint, &reason);
 	if (r < 0 && r != -ENOPKG)
 		return err_copy(err, &reason);
 	if (r < 0 || find_conflict(solver, &solver->joint))
@@ -388,6 +471,7 @@ static int assign_groups(struct solver *solver, struct cop_error *err)
 
 static void forget_answer(struct solver *solver)
 {
+	solver->apt->recommends = false;
 	apt_plan_done(&solver->base);
 	apt_plan_done(&solver->joint);
 	apt_plan_done(&solver->tools);

@@ -105,7 +105,8 @@ first)
 	package usr-is-merged 1.0 1300000000
 	package shared 1.0 1800000000
 	package app-data 1.0 1500000000
-	package tool 1.0 1500000000 "Depends: shared" "Provides: mail-agent"
+	package tool 1.0 1500000000 "Depends: shared" "Recommends: nice" "Provides: mail-agent"
+	package nice 1.0 1500000000
 	package other 1.0 1500000000
 	package evil 1.0 1500000000 "Conflicts: tiny-required"
 	package broken 1.0 1500000000 "Depends: nowhere (>= 3)"

@@ -113,8 +113,10 @@ static void package_names_are_checked(void **state)
 	refuses(HEAD "packages: ['?essential']\n",
 		"r.yaml:3:12: '?essential' is not a package's name");
 	refuses(HEAD "packages: ['-o']\n", "r.yaml:3:12: '-o' is not a package's name");
-	refuses(HEAD "packages: [less=1.0]\n",
-		"r.yaml:3:12: 'less=1.0' is not a package's name");
+	refuses(HEAD "packages: [less=]\n",
+		"r.yaml:3:12: 'less=' is not a package's name and a version");
+	refuses(HEAD "packages: ['less=1 -o']\n",
+		"r.yaml:3:12: 'less=1 -o' is not a package's name and a version");
 	refuses(HEAD "packages: less\n",
 		"r.yaml:3:11: packages: a list, or named lists, are wanted");
 	refuses(HEAD "packages:\n  one: [aa]\n  two: [bb, aa]\n",

@@ -663,6 +663,54 @@ static void assert_same_lock(const struct lock *a, const struct lock *b)
 	assert_string_equal(left.data, right.data);
 }
 
+static void a_wanted_version_goes_before_the_newest_and_the_old_lock(void **state)
+{
+	auto_ptr(recipe) plain = NULL;
+	auto_ptr(recipe) older = NULL;
+	auto_ptr(recipe) newer = NULL;
+	auto_ptr(recipe) none = NULL;
+	auto_ptr(lock) first = NULL;
+	auto_ptr(lock) second = NULL;
+	auto_ptr(lock) third = NULL;
+	struct world *world = *state;
+
+	NEED_TOOLS();
+	run_step(world, "both");
+	plain = plain_recipe(world, "packages: [app]\n");
+	older = plain_recipe(world, "packages: [app=1.*]\n");
+	newer = plain_recipe(world, "packages: [app=2.0]\n");
+	first = solved(world, plain, NULL);
+	assert_string_equal(lock_find(first, "app")->version, "2.0");
+	second = solved(world, older, first);
+	assert_string_equal(lock_find(second, "app")->version, "1.0");
+	third = solved(world, newer, second);
+	assert_string_equal(lock_find(third, "app")->version, "2.0");
+	none = plain_recipe(world, "packages: [app=3*]\n");
+	refused(world, none,
+		"r.yaml:5:12: package 'app' of group 'packages': no version is "
+		"'3*'; there is ");
+}
+
+static void recommendations_are_followed_on_request(void **state)
+{
+	auto_ptr(recipe) without = NULL;
+	auto_ptr(recipe) with = NULL;
+	auto_ptr(lock) few = NULL;
+	auto_ptr(lock) more = NULL;
+	struct world *world = *state;
+
+	NEED_TOOLS();
+	without = plain_recipe(world, "packages: {one: [tool], two: [other]}\n");
+	with = plain_recipe(world,
+			    "packages: {one: [tool], two: [other]}\nrecommends: yes\n");
+	few = solved(world, without, NULL);
+	more = solved(world, with, few);
+	assert_null(lock_find(few, "nice"));
+	assert_non_null(lock_find(more, "nice"));
+	assert_string_equal(lock_find(more, "nice")->layer, "one");
+	assert_false(lock_find(more, "nice")->manual);
+}
+
 static void lists_that_were_kept_give_the_same_lock(void **state)
 {
 	auto_ptr(recipe) first = NULL;
@@ -747,6 +795,8 @@ int main(void)
 		TEST(an_update_drops_all_pins_or_those_named),
 		TEST(a_snapshot_needs_a_place),
 		TEST(a_snapshot_is_read_from_its_place_and_recorded),
+		TEST(a_wanted_version_goes_before_the_newest_and_the_old_lock),
+		TEST(recommendations_are_followed_on_request),
 		TEST(lists_that_were_kept_give_the_same_lock),
 		TEST(kept_lists_follow_the_archive),
 		TEST(kept_lists_are_of_one_keyring),
