@@ -27,7 +27,8 @@ enum cop_store_flags {
 
 /*
  * cop_store_open() - open a store
- * @path:      its directory; parents are not made
+ * @path:      its directory; parents are not made; in a store of osbuild's (it has a file
+ *             cache.info) ours is the subdirectory "coppice"
  * @flags:     of enum cop_store_flags
  * @ret_store: to be given back with cop_store_close()
  *

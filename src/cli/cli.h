@@ -55,6 +55,7 @@ struct verb_option {
  * @help: one line; @details: paragraphs for `help VERB` and the man page, may be NULL
  * @options: ended by a NULL name
  * @min_args, @max_args: positional arguments; -1: any number
+ * @takes_all: it reads its options itself
  * @command_at: from this argument on (counted from 0) follows a command whose own options
  *              are not ours; 0: none does
  */
@@ -67,6 +68,7 @@ struct verb {
 	int min_args;
 	int max_args;
 	int command_at;
+	bool takes_all;
 	int (*run)(struct cli *cli, int argc, char **argv, struct cop_error *err);
 };
 
@@ -76,7 +78,7 @@ extern const struct verb *const cli_verbs[];
 extern const struct verb verb_init, verb_status, verb_commit, verb_digest, verb_refs,
 	verb_ref_set, verb_ref_rm, verb_ls, verb_cat, verb_dump, verb_diff, verb_export,
 	verb_import, verb_run, verb_log, verb_mount, verb_umount, verb_lock, verb_boot,
-	verb_manifest, verb_build, verb_inspect, verb_help, verb_gc, verb_verify,
+	verb_manifest, verb_build, verb_inspect, verb_osbuild, verb_help, verb_gc, verb_verify,
 	verb_pin, verb_unpin, verb_remote_add, verb_remote_list, verb_remote_probe,
 	verb_remote_gc, verb_remote_rm, verb_push, verb_pull;
 

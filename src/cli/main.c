@@ -53,6 +53,7 @@ const struct verb *const cli_verbs[] = {
 	&verb_remote_gc,
 	&verb_remote_rm,
 	&verb_status,
+	&verb_osbuild,
 	&verb_help,
 	NULL,
 };
@@ -400,6 +401,8 @@ static int run_verb(struct cli *cli, const struct verb *verb, int argc, char **a
 	static struct arguments arguments;
 	int r, n;
 
+	if (verb->takes_all)
+		return verb->run(cli, argc - 1, argv + 1, err);
 	r = read_options(verb, argc, argv, &arguments, &n, err);
 	if (r != 0)
 		return r;
@@ -466,8 +469,11 @@ static int read_global_options(struct cli *cli, int argc, char **argv,
 static int run_program(struct cli *cli, int argc, char **argv, struct cop_error *err)
 {
 	const struct verb *verb;
+	const char *slash = strrchr(argv[0], '/');
 	int r, words;
 
+	if (strcmp(slash ? slash + 1 : argv[0], verb_osbuild.name) == 0)
+		return run_verb(cli, &verb_osbuild, argc, argv, err);
 	r = read_global_options(cli, argc, argv, err);
 	if (r != 0)
 		return r;

@@ -4,8 +4,9 @@
  */
 #include "engine/checkpoint.h"
 
-#include <fnmatch.h>
 #include <string.h>
+
+#include "base/glob.h"
 
 /* What a commit costs on a slow disk, until this run knows better. */
 #define DEFAULT_BYTES_PER_SECOND   (100.0 * 1000 * 1000)
@@ -22,19 +23,38 @@ static bool stage_is_last(const struct manifest_stage *stage)
 	return stage->number == stage->pipeline->n_stages;
 }
 
-static bool glob_matches(const char *glob, const struct manifest_stage *stage)
+static bool glob_matches_stage(const char *glob, const struct manifest_stage *stage)
 {
-	return fnmatch(glob, stage->id, 0) == 0 || fnmatch(glob, stage->type, 0) == 0 ||
-	       (stage_is_last(stage) && fnmatch(glob, stage->pipeline->name, 0) == 0);
+	return glob_matches(glob, stage->id) || glob_matches(glob, stage->type) ||
+	       (stage_is_last(stage) && glob_matches(glob, stage->pipeline->name));
 }
 
 static bool glob_matches_any(const char *glob, const struct manifest *manifest)
 {
 	for (size_t i = 0; i < manifest->n_pipelines; i++)
 		for (size_t j = 0; j < manifest->pipelines[i].n_stages; j++)
-			if (glob_matches(glob, &manifest->pipelines[i].stages[j]))
+			if (glob_matches_stage(glob, &manifest->pipelines[i].stages[j]))
 				return true;
 	return false;
+}
+
+int manifest_match_stages(const struct manifest *manifest, const char *const *globs,
+			  json_t **ret_ids, struct cop_error *err)
+{
+	auto_json *ids = json_object();
+	const struct manifest_pipeline *pipelines = manifest->pipelines;
+
+	for (size_t i = 0; i < manifest->n_pipelines; i++)
+		for (size_t j = 0; j < pipelines[i].n_stages; j++)
+			for (const char *const *glob = globs; *glob; glob++)
+				if (glob_matches_stage(*glob, &pipelines[i].stages[j]) &&
+				    json_object_set_new(ids, pipelines[i].stages[j].id,
+							json_null()) < 0)
+					return err_oom(err);
+	if (!ids)
+		return err_oom(err);
+	*ret_ids = TAKE_PTR(ids);
+	return 0;
 }
 
 static bool is_word(const char *word)
@@ -73,7 +93,7 @@ static bool is_asked_for(const struct checkpoint_policy *policy,
 			 const struct manifest_stage *stage)
 {
 	for (const char *const *glob = policy->globs; glob && *glob; glob++)
-		if (!is_word(*glob) && glob_matches(*glob, stage))
+		if (!is_word(*glob) && glob_matches_stage(*glob, stage))
 			return true;
 	return false;
 }

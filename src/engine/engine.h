@@ -16,6 +16,10 @@
 #include "base/buf.h"
 
 struct manifest;
+struct manifest_pipeline;
+struct manifest_source;
+struct manifest_stage;
+struct schema_errors;
 
 /*
  * struct engine_places - where modules are
@@ -30,17 +34,38 @@ struct engine_places {
  * tree), else the installed one; freed by the caller */
 int engine_default_libdir(char **ret_path, struct cop_error *err);
 
+/* manifest_read(): what is wrong with a document that could be read. */
+#define MANIFEST_INVALID	 1
+#define MANIFEST_UNKNOWN_VERSION 2
+
 /*
- * manifest_load() - read, validate and resolve a manifest (osbuild's version 2)
+ * manifest_read() - read, validate and resolve a manifest (osbuild's versions 1 and 2)
  * @text:   JSON
  * @places: modules must be found and their options must fit their schemas; NULL: neither
- * is looked at (for ids alone)
+ *          is looked at (for ids alone)
+ * @errors: all that the schemas find wrong, sorted
  *
- * Computes every id.  Return: 0; -EINVAL for an invalid manifest (one line naming the
- * place; further problems are counted); another errno.
+ * Computes every id.  Return: 0; MANIFEST_INVALID; MANIFEST_UNKNOWN_VERSION with a
+ * message; -EINVAL with a message for what no schema can tell (one line naming the
+ * place); another negative errno.
  */
+int manifest_read(const char *text, size_t size, const struct engine_places *places,
+		  struct schema_errors *errors, struct manifest **ret_manifest,
+		  struct cop_error *err);
+
+/* manifest_load() - the same, where one line is enough: -EINVAL for all that is wrong */
 int manifest_load(const char *text, size_t size, const struct engine_places *places,
 		  struct manifest **ret_manifest, struct cop_error *err);
+
+/* manifest_validation_result() - the errors as the document that osbuild prints, as a new
+ * reference */
+int manifest_validation_result(const struct schema_errors *errors, json_t **ret_json,
+			       struct cop_error *err);
+
+/* manifest_invalid() - the errors in one line: -EINVAL.  @places: as for reading */
+int manifest_invalid(const struct schema_errors *errors,
+		     const struct engine_places *places, struct cop_error *err);
+
 struct manifest *manifest_free(struct manifest *manifest);
 DEFINE_AUTO_PTR(manifest)
 
@@ -52,6 +77,12 @@ int manifest_inspect(const struct manifest *manifest, json_t **ret_json,
 size_t manifest_n_pipelines(const struct manifest *manifest);
 const char *manifest_pipeline_name(const struct manifest *manifest, size_t i);
 const char *manifest_pipeline_id(const struct manifest *manifest, size_t i);
+
+/* manifest_match_stages() - ids of the stages that one of the globs means (by id, by
+ * type, by the name of the pipeline that they are the last of), as the keys of an object
+ * in the order of the manifest; a new reference */
+int manifest_match_stages(const struct manifest *manifest, const char *const *globs,
+			  json_t **ret_ids, struct cop_error *err);
 
 /* How a stage ended up, or why it was kept. */
 enum engine_stage_state {
@@ -65,19 +96,40 @@ struct engine_stage_report {
 	const char *type;
 	const char *id;
 	enum engine_stage_state state;
-	double seconds;		    /* of the stage itself */
-	double commit_seconds;	    /* of its checkpoint, 0 without */
-	bool kept;		    /* a checkpoint was made */
-	const char *why;	    /* why it was kept or not, in a few words */
-	uint64_t new_bytes;	    /* in files that the checkpoint found changed */
-	const char *digest;	    /* of the checkpoint, or NULL */
-	const char *output;	    /* everything the stage printed (capped), or NULL */
+	double seconds;	       /* of the stage itself */
+	double commit_seconds; /* of its checkpoint, 0 without */
+	bool kept;	       /* a checkpoint was made */
+	const char *why;       /* why it was kept or not, in a few words */
+	uint64_t new_bytes;    /* in files that the checkpoint found changed */
+	const char *digest;    /* of the checkpoint, or NULL */
+	const char *output;    /* everything the stage printed (capped), or NULL */
+	size_t output_size;
+	const struct manifest_stage *stage;
+	const json_t *metadata; /* what the stage says of what it made, or NULL */
+	const json_t *error; /* what it said of its failure, as osbuild has it, or NULL */
 	unsigned int number, total; /* 1-based position among the stages of this run */
 };
 
-/* struct engine_monitor - every function may be NULL; called by the thread that runs.
- * A cached stage has a stage_end() only. */
+/*
+ * struct engine_monitor - every function may be NULL; called by the thread that runs
+ *
+ * A cached stage has a stage_end() only.  What follows is for those who retell a run as
+ * osbuild does:
+ * @plan:           before anything else: so many sources, and pipelines of which
+ * something has to run, which alone have a begin and an end
+ * @source_begin, @source_end: in the order of the manifest; @result is osbuild's
+ * @service_line:   a line that a module on the host printed; without this function it is
+ * a note, or part of the stage's output
+ */
 struct engine_monitor {
+	void (*plan)(void *data, size_t n_sources, size_t n_pipelines);
+	void (*source_begin)(void *data, const struct manifest_source *source);
+	void (*source_end)(void *data, const struct manifest_source *source,
+			   const json_t *result);
+	void (*pipeline_begin)(void *data, const struct manifest_pipeline *pipeline);
+	void (*pipeline_end)(void *data, const struct manifest_pipeline *pipeline);
+	void (*service_line)(void *data, const char *id, const char *module,
+			     const char *line);
 	void (*pipeline)(void *data, const char *name, const char *id);
 	void (*stage_begin)(void *data, const struct engine_stage_report *stage);
 	void (*stage_output)(void *data, const char *bytes, size_t size);
@@ -106,6 +158,12 @@ struct engine_monitor {
  *            the shell fails, so does the build (-ECANCELED).  NULL: nowhere
  * @remote: name of a remote of the store: checkpoints are looked for there before a stage
  *          is run, and sent there; when it cannot be used that is noted.  NULL: none
+ * @as_osbuild: as the command osbuild: without exports only sources are fetched, all of
+ *              them; with exports all of them when anything has to be built; a failed
+ *              tree is not kept; exports are merged into what is there, and their
+ *              directories are named as @exports names them
+ * @keep_nothing: make no checkpoint, whatever was asked for
+ * @export_as_caller: files of exports belong to the caller
  * @retry_command: what a person types to run the same again, for the note that follows a
  *                 failed stage; NULL: the note is left out
  */
@@ -118,14 +176,15 @@ struct engine_options {
 	unsigned int stage_timeout;
 	const char *break_at;
 	const char *remote;
+	bool as_osbuild, keep_nothing, export_as_caller;
 	const char *retry_command;
 	struct engine_monitor monitor;
 };
 
 /*
  * engine_build() - fetch sources, run what the store lacks, keep checkpoints, export
- * @ret_result: per pipeline {"name", "id", "digest"?} and per stage what happened, as one
- *              JSON document; a new reference
+ * @ret_result: per pipeline {"name", "id", "digest"?} and per stage what happened, and
+ *              "metadata" as osbuild has it, as one JSON document; a new reference
  *
  * Return: 0; -EINTR; -ECHILD (a stage failed: the message names stage, reason, last
  * lines; its tree is kept as failed/ID, its log under the same id); another negative

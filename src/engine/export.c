@@ -13,6 +13,7 @@
 #include "engine/run.h"
 #include "store/object.h"
 #include "store/verify.h"
+#include "view/attributes.h"
 #include "view/view.h"
 
 #define LIST	  ".coppice-exports"
@@ -123,6 +124,66 @@ static int lay_out(struct run *run, const struct tree *tree, int output_fd,
 	return view_export(run->store, tree, fd, run->monitor->progress, err);
 }
 
+/*
+ * What @node has goes from @from to @to, over what is there; what else is there stays.
+ * Directories that are there take the attributes of the new ones, as cp -a does it.
+ */
+static int merge_directory(const struct tree_node *node, int from, int to,
+			   struct cop_error *err)
+{
+	for (uint32_t i = 0; i < node->n_children; i++) {
+		const struct tree_node *child = node->children[i];
+		auto_close int below_from = -EBADF, below_to = -EBADF;
+		int r;
+
+		if (S_ISDIR(child->mode))
+			below_to =
+				openat(to, child->name,
+				       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (below_to < 0) {
+			if (renameat(from, child->name, to, child->name) < 0)
+				return err_errno(err, "put '%s' in its place",
+						 child->name);
+			continue;
+		}
+		below_from = openat(from, child->name,
+				    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (below_from < 0)
+			return err_errno(err, "open '%s'", child->name);
+		r = merge_directory(child, below_from, below_to, err);
+		if (r < 0)
+			return err_prefix(err, r, "'%s'", child->name);
+	}
+	return attributes_apply(to, false, node, ATTRIBUTES_STRICT, err);
+}
+
+/* osbuild copies into a directory of any content. */
+static int merge(const struct tree *tree, int output_fd, const char *temporary,
+		 const char *name, struct cop_error *err)
+{
+	auto_close int from = -EBADF, to = -EBADF;
+	int r;
+
+	if (renameat2(output_fd, temporary, output_fd, name, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EEXIST)
+		return err_errno(err, "put '%s' in its place", name);
+	from = openat(output_fd, temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	to = openat(output_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (from < 0 || to < 0)
+		return err_errno(err, "open '%s'", name);
+	r = merge_directory(tree->root, from, to, err);
+	return r < 0 ? r : fs_remove_all(output_fd, temporary, true, err);
+}
+
+static void give_to_caller(struct tree *tree)
+{
+	for (struct tree_node *node = tree->root; node; node = tree_next(node)) {
+		node->uid = geteuid();
+		node->gid = getegid();
+	}
+}
+
 static int publish(int output_fd, const char *temporary, const char *name, bool replace,
 		   struct cop_error *err)
 {
@@ -136,35 +197,40 @@ static int publish(int output_fd, const char *temporary, const char *name, bool 
 static int export_to(struct run *run, struct run_pipeline *pipeline, const char *name,
 		     int output_fd, struct cop_error *err)
 {
+	bool merges = run->options->as_osbuild;
 	char temporary[FS_TEMPORARY_NAME];
 	auto_ptr(tree) tree = NULL;
 	auto_buf list = {};
-	int r = read_list(output_fd, &list, err), replace;
+	int r = merges ? 0 : read_list(output_fd, &list, err), replace;
 
 	if (r < 0)
 		return r;
-	replace = look_at_place(output_fd, name, &list, err);
+	replace = merges ? 0 : look_at_place(output_fd, name, &list, err);
 	if (replace < 0)
 		return replace;
 	r = get_tree(run, pipeline, &tree, err);
 	if (r < 0)
 		return r;
+	if (run->options->export_as_caller)
+		give_to_caller(tree);
 	fs_temporary_name(temporary);
 	r = lay_out(run, tree, output_fd, temporary, err);
+	if (r == 0 && merges)
+		r = merge(tree, output_fd, temporary, name, err);
 	/* Listed before it is there: between the two, nobody takes it for a stranger. */
-	if (r == 0)
+	if (r == 0 && !merges)
 		r = add_to_list(output_fd, &list, name, err);
-	if (r == 0)
+	if (r == 0 && !merges)
 		r = publish(output_fd, temporary, name, replace, err);
 	if (r < 0)
 		(void)fs_remove_all(output_fd, temporary, true, NULL);
 	return r;
 }
 
-int run_export(struct run *run, const struct manifest_pipeline *asked,
+int run_export(struct run *run, const struct manifest_pipeline *asked, const char *name,
 	       struct cop_error *err)
 {
-	const char *directory = run->options->output_directory, *name = asked->name;
+	const char *directory = run->options->output_directory;
 	auto_close int output_fd = -EBADF;
 	int r;
 

@@ -108,6 +108,9 @@ int stage_fail(struct run *run, const struct manifest_stage *stage,
 
 	begin_command(run, &command);
 	describe_death(run, outcome, how, sizeof(how));
+	if (run->options->as_osbuild)
+		return err_set(err, -ECHILD, "stage %u of pipeline '%s', %s: %s",
+			       stage->number, stage->pipeline->name, stage->type, how);
 	if (keep_tree(run, stage, object))
 		run_note(run, "look inside:  %srun failed/%s", buf_text(&command),
 			 stage->id);

@@ -94,6 +94,25 @@ static int want_inputs(struct fetch *fetch, const struct manifest_stage *stage,
 	return 0;
 }
 
+/* Everything, whoever needs it, unless all that was asked for is there. */
+static int want_all(struct fetch *fetch, struct cop_error *err)
+{
+	const struct run *run = fetch->run;
+	const char *reference;
+	json_t *item;
+
+	if (run->options->exports && *run->options->exports && run->n_to_run == 0)
+		return 0;
+	for (size_t i = 0; i < run->manifest->n_sources; i++)
+		json_object_foreach (run->manifest->sources[i].items, reference, item) {
+			int r = want(fetch, reference, err);
+
+			if (r < 0)
+				return r;
+		}
+	return 0;
+}
+
 static int collect(struct fetch *fetch, struct cop_error *err)
 {
 	const struct run *run = fetch->run;
@@ -103,6 +122,8 @@ static int collect(struct fetch *fetch, struct cop_error *err)
 		if (!fetch->wanted[i])
 			return err_oom(err);
 	}
+	if (run->options->as_osbuild)
+		return want_all(fetch, err);
 	for (size_t i = 0; i < run->manifest->n_pipelines; i++) {
 		const struct run_pipeline *pipeline = &run->pipelines[i];
 
@@ -120,7 +141,13 @@ static int collect(struct fetch *fetch, struct cop_error *err)
 
 static void take_line(void *data, const char *id, const char *line)
 {
-	run_note(data, "%s: %s", id, line);
+	const struct run *run = data;
+
+	if (run->monitor->service_line)
+		run->monitor->service_line(run->monitor->data, id, strchr(id, '/') + 1,
+					   line);
+	else
+		run_note(run, "%s: %s", id, line);
 }
 
 /* {"progress": {"what", "done", "total", "unit"}}; anything else is somebody else's. */
@@ -202,18 +229,96 @@ static int judge(const struct manifest_source *source, const json_t *reply,
 		       first ? first : "failed without a message", more);
 }
 
+/* What was here already comes first, as if the module had said so. */
+static int add_results(const struct fetch *fetch, size_t source, const json_t *reply,
+		       json_t *results, struct cop_error *err)
+{
+	const char *reference;
+	json_t *item;
+
+	json_object_foreach (fetch->run->manifest->sources[source].items, reference, item)
+		if (is_here(fetch, reference) &&
+		    !json_object_get(fetch->wanted[source], reference) &&
+		    json_array_append_new(results,
+					  json_pack("{s:b, s:{s:s, s:b}, s:s}", "success",
+						    1, "metadata", "checksum", reference,
+						    "cached", 1, "error", "")) < 0)
+			return err_oom(err);
+	if (reply && json_is_array(json_object_get(reply, "results")) &&
+	    json_array_extend(results, json_object_get(reply, "results")) < 0)
+		return err_oom(err);
+	return 0;
+}
+
+/* As osbuild's monitors show a source. */
+static int tell_source(const struct fetch *fetch, size_t source, const json_t *reply,
+		       struct cop_error *err)
+{
+	const struct run *run = fetch->run;
+	const struct manifest_source *manifest = &run->manifest->sources[source];
+	json_t *results = json_array();
+	const char *last = NULL;
+	bool success = !reply || json_is_true(json_object_get(reply, "success"));
+	auto_json *result = NULL;
+	int r;
+
+	if (!results)
+		return err_oom(err);
+	r = add_results(fetch, source, reply, results, err);
+	if (!success && json_array_size(results) > 0)
+		last = error_text(json_object_get(
+			json_array_get(results, json_array_size(results) - 1), "error"));
+	result = json_pack("{s:s+, s:s, s:b, s:s+++, s:o}", "name", "source ",
+			   manifest->type, "source_type", manifest->type, "success",
+			   success, "output", "source ", manifest->type,
+			   success ? " finished successfully"
+				   : " finished unsuccessfully: ",
+			   last ? last : "", "results", results);
+	if (r < 0 || !result)
+		return r < 0 ? r : err_oom(err);
+	if (run->monitor->source_end)
+		run->monitor->source_end(run->monitor->data, manifest, result);
+	return 0;
+}
+
+static struct service *service_of(const struct fetch *fetch,
+				  const struct manifest_source *source)
+{
+	for (size_t i = 0; i < fetch->n_services; i++)
+		if (fetch->asked[i] == source)
+			return fetch->services[i];
+	return NULL;
+}
+
+static void begin_source(const struct run *run, size_t source)
+{
+	if (source < run->manifest->n_sources && run->monitor->source_begin)
+		run->monitor->source_begin(run->monitor->data,
+					   &run->manifest->sources[source]);
+}
+
+/* All are told, those behind the first failure too. */
 static int take_answers(const struct fetch *fetch, struct cop_error *err)
 {
-	for (size_t i = 0; i < fetch->n_services; i++) {
-		auto_json *reply = NULL;
-		int r = service_reply(fetch->services[i], &reply, err);
+	const struct manifest *manifest = fetch->run->manifest;
+	int failed = 0;
 
+	for (size_t i = 0; i < manifest->n_sources; i++) {
+		struct service *service = service_of(fetch, &manifest->sources[i]);
+		auto_json *reply = NULL;
+		int r = 0;
+
+		if (service)
+			r = service_reply(service, &reply, err);
 		if (r == 0)
-			r = judge(fetch->asked[i], reply, err);
+			r = tell_source(fetch, i, reply, err);
 		if (r < 0)
 			return r;
+		begin_source(fetch->run, i + 1);
+		if (reply && failed == 0)
+			failed = judge(&manifest->sources[i], reply, err);
 	}
-	return 0;
+	return failed;
 }
 
 static int fetch_all(struct fetch *fetch, struct cop_error *err)
@@ -223,6 +328,7 @@ static int fetch_all(struct fetch *fetch, struct cop_error *err)
 		.line = take_line, .signal = take_signal, .data = run};
 	int r = collect(fetch, err);
 
+	begin_source(run, 0);
 	for (size_t i = 0; i < run->manifest->n_sources && r == 0; i++)
 		if (json_object_size(fetch->wanted[i]) > 0)
 			r = ask(fetch, i, &listener, err);

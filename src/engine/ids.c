@@ -61,14 +61,6 @@ int device_compute_id(struct manifest_device *device, struct cop_error *err)
 	return r < 0 ? r : finish(&text, device->id, err);
 }
 
-/* As Python sees it: 0 and 0.0 count as absent. */
-static bool partition_is_set(const json_t *partition)
-{
-	if (!partition)
-		return false;
-	return !json_is_number(partition) || json_number_value(partition) != 0;
-}
-
 int mount_compute_id(struct manifest_mount *mount, struct cop_error *err)
 {
 	auto_buf text = {};
@@ -76,7 +68,7 @@ int mount_compute_id(struct manifest_mount *mount, struct cop_error *err)
 
 	if (r == 0 && mount->source)
 		r = add_string(&text, mount->source->id, err);
-	if (r == 0 && partition_is_set(mount->partition))
+	if (r == 0 && json_truthy(mount->partition))
 		r = add_json(&text, mount->partition, err);
 	if (r == 0 && mount->target && *mount->target)
 		r = add_string(&text, mount->target, err);

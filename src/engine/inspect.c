@@ -71,7 +71,7 @@ static json_t *describe_mounts(const struct manifest_stage *stage)
 			return NULL;
 		if (put_options(one, mount->options) < 0)
 			return NULL;
-		if (mount->partition &&
+		if (json_truthy(mount->partition) &&
 		    json_object_set(one, "partition", mount->partition) < 0)
 			return NULL;
 		if (json_array_append(all, one) < 0)

@@ -9,11 +9,6 @@
 
 #include "json/json.h"
 
-static bool is_something(const json_t *json)
-{
-	return json_is_object(json) && json_object_size(json) > 0;
-}
-
 /* The manifest keeps it alive. */
 static int keep(struct manifest *manifest, json_t *json, struct cop_error *err)
 {
@@ -63,19 +58,6 @@ static int add_reference(struct manifest_input *input, const char *reference,
 		       : 0;
 }
 
-/* As Python's `if` sees a value. */
-static bool is_true(const json_t *json)
-{
-	if (!json || json_is_null(json) || json_is_false(json))
-		return false;
-	if (json_is_number(json))
-		return json_number_value(json) != 0;
-	if (json_is_string(json))
-		return json_string_length(json) > 0;
-	return json_is_true(json) || json_object_size(json) > 0 ||
-	       json_array_size(json) > 0;
-}
-
 static int add_package(struct manifest_input *input, json_t *package,
 		       struct cop_error *err)
 {
@@ -94,9 +76,9 @@ static int add_package(struct manifest_input *input, json_t *package,
 		return r;
 	check = json_object_get(package, "check_gpg");
 	return add_reference(input, checksum,
-			     is_true(check) ? json_pack("{s:{s:O}}", "metadata",
-							"rpm.check_gpg", check)
-					    : json_object(),
+			     json_truthy(check) ? json_pack("{s:{s:O}}", "metadata",
+							    "rpm.check_gpg", check)
+						: json_object(),
 			     err);
 }
 
@@ -137,8 +119,8 @@ static int add_commit(struct manifest *manifest, struct manifest_stage *stage,
 		r = begin_input(manifest, stage, &like, err);
 	if (r == 0)
 		r = add_reference(&stage->inputs[0], commit,
-				  is_true(ref) ? json_pack("{s:O}", "ref", ref)
-					       : json_object(),
+				  json_truthy(ref) ? json_pack("{s:O}", "ref", ref)
+						   : json_object(),
 				  err);
 	return r < 0 ? r : input_compute_id(&stage->inputs[0], err);
 }
@@ -192,7 +174,7 @@ static int read_pipeline(struct manifest *manifest, const json_t *json, size_t d
 	int r = name_pipeline(manifest, pipeline, depth, err);
 
 	manifest->n_pipelines++;
-	if (r == 0 && is_something(build))
+	if (r == 0 && json_truthy(build))
 		r = json_get_string(build, "runner", "build", &runner, err);
 	if (r == 0)
 		r = manifest_find_runner(manifest, runner, &pipeline->runner, err);
@@ -241,13 +223,13 @@ static int read_pipelines(struct manifest *manifest, const json_t *tree,
 				       MANIFEST_PIPELINES_MAX);
 		pipelines[n++] = build;
 		build = json_object_get(json_object_get(build, "build"), "pipeline");
-	} while (is_something(build));
+	} while (json_truthy(build));
 	manifest->pipelines = calloc(n + 2, sizeof(*manifest->pipelines));
 	if (!manifest->pipelines)
 		return err_oom(err);
 	for (size_t i = n; i > 0 && r == 0; i--)
 		r = read_pipeline(manifest, pipelines[i - 1], i - 1, i < n, err);
-	if (r == 0 && is_something(assembler))
+	if (r == 0 && json_truthy(assembler))
 		r = read_assembler(manifest, assembler, err);
 	return r;
 }

@@ -2,6 +2,7 @@
 /* Sources and pipelines of version 2.  References only ever point backwards. */
 #include "engine/manifest.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "json/json.h"
@@ -72,10 +73,8 @@ static int read_build(const struct manifest *manifest, struct manifest_pipeline 
 static int read_pipeline(struct manifest *manifest, json_t *json, struct cop_error *err)
 {
 	struct manifest_pipeline *pipeline = &manifest->pipelines[manifest->n_pipelines];
-	int r = json_get_string(json, "name", "pipeline", &pipeline->name, err);
+	int r;
 
-	if (r < 0)
-		return r;
 	if (manifest_find_name(manifest, pipeline->name))
 		return err_set(err, -EINVAL, "there are two pipelines of this name");
 	manifest->n_pipelines++;
@@ -109,13 +108,17 @@ static int read_pipelines(struct manifest *manifest, struct cop_error *err)
 	if (!manifest->pipelines)
 		return err_oom(err);
 	json_array_foreach (pipelines, i, json) {
-		int r = read_pipeline(manifest, json, err);
+		const char **name = &manifest->pipelines[i].name;
+		char where[48];
+		int r;
 
+		(void)snprintf(where, sizeof(where), "manifest: pipeline %zu", i + 1);
+		r = json_get_string(json, "name", where, name, err);
 		if (r < 0)
-			return err_prefix(err, r, "manifest: pipeline '%s'",
-					  manifest->pipelines[i].name
-						  ? manifest->pipelines[i].name
-						  : "?");
+			return r;
+		r = read_pipeline(manifest, json, err);
+		if (r < 0)
+			return err_prefix(err, r, "manifest: pipeline '%s'", *name);
 	}
 	return 0;
 }

@@ -96,10 +96,11 @@ static int read_version(struct manifest *manifest, struct cop_error *err)
 	r = json_write(version, 0, &text, err);
 	if (r < 0)
 		return r;
-	return err_set(err, -EINVAL,
-		       "manifest: version %.40s is not known; it must be the string "
-		       "\"2\"",
-		       buf_text(&text));
+	(void)err_set(err, -EINVAL,
+		      "manifest: version %.40s is not known; it must be the string "
+		      "\"2\"",
+		      buf_text(&text));
+	return MANIFEST_UNKNOWN_VERSION;
 }
 
 int manifest_find_runner(struct manifest *manifest, const char *name,
@@ -150,7 +151,7 @@ static int accept_bare_pipeline(struct manifest *manifest, struct cop_error *err
 }
 
 static int load(struct manifest *manifest, const struct engine_places *places,
-		struct cop_error *err)
+		struct schema_errors *errors, struct cop_error *err)
 {
 	int r;
 
@@ -162,7 +163,7 @@ static int load(struct manifest *manifest, const struct engine_places *places,
 	if (r == 0 && places)
 		r = modules_new(places, manifest->version, &manifest->modules, err);
 	if (r == 0)
-		r = manifest_validate(manifest, err);
+		r = manifest_validate(manifest, errors, err);
 	if (r == 0)
 		r = manifest->version == 1 ? manifest_read_version_1(manifest, err)
 					   : manifest_read_version_2(manifest, err);
@@ -172,8 +173,9 @@ static int load(struct manifest *manifest, const struct engine_places *places,
 	return r;
 }
 
-int manifest_load(const char *text, size_t size, const struct engine_places *places,
-		  struct manifest **ret_manifest, struct cop_error *err)
+int manifest_read(const char *text, size_t size, const struct engine_places *places,
+		  struct schema_errors *errors, struct manifest **ret_manifest,
+		  struct cop_error *err)
 {
 	auto_ptr(manifest) manifest = calloc(1, sizeof(*manifest));
 	int r;
@@ -183,9 +185,20 @@ int manifest_load(const char *text, size_t size, const struct engine_places *pla
 	r = json_read(text, size, &manifest->root, err);
 	if (r < 0)
 		return err_prefix(err, r == -ENOMEM ? r : -EINVAL, "manifest");
-	r = load(manifest, places, err);
-	if (r < 0)
+	r = load(manifest, places, errors, err);
+	if (r != 0)
 		return r;
 	*ret_manifest = TAKE_PTR(manifest);
 	return 0;
+}
+
+int manifest_load(const char *text, size_t size, const struct engine_places *places,
+		  struct manifest **ret_manifest, struct cop_error *err)
+{
+	auto_schema_errors errors = {};
+	int r = manifest_read(text, size, places, &errors, ret_manifest, err);
+
+	if (r == MANIFEST_INVALID)
+		return manifest_invalid(&errors, places, err);
+	return r > 0 ? -EINVAL : r;
 }

@@ -128,15 +128,11 @@ struct manifest_pipeline *manifest_find_id(const struct manifest *manifest,
  * manifest_validate() - the document against the format's schema and, where modules are
  * known, each module's part against the module's
  *
- * Return: 0; -EINVAL with one line for the first problem and the number of the others;
- * another negative errno.
+ * Return: 0; MANIFEST_INVALID with @errors sorted; -EINVAL for a shape that osbuild's
+ * validation cannot walk over; another negative errno.
  */
-int manifest_validate(const struct manifest *manifest, struct cop_error *err);
-
-/* manifest_read_stage() - one stage's parts, in load-stage.c; @manifest holds what came
- * before.  What was read is freed with the manifest. */
-int manifest_read_stage(struct manifest *manifest, struct manifest_stage *stage,
-			json_t *json, struct cop_error *err);
+int manifest_validate(const struct manifest *manifest, struct schema_errors *errors,
+		      struct cop_error *err);
 
 /* manifest_read_stages() - a pipeline's stages, in load-stage.c; @manifest holds what
  * came before.  What was read is freed with the manifest. */

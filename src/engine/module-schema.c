@@ -13,7 +13,9 @@ static json_t *part(const struct module *module, unsigned int version)
 
 	if (module->class == MODULE_MOUNT)
 		return second;
-	if (version == 2 && json_object_size(second) > 0)
+	/* Manifests of version 1 have inputs, too, though none that are written down. */
+	if ((version == 2 || module->class == MODULE_INPUT) &&
+	    json_object_size(second) > 0)
 		return second;
 	return first;
 }

@@ -149,7 +149,8 @@ static int find_start(struct run *run, struct run_pipeline *pipeline,
 {
 	for (size_t i = pipeline->pipeline->n_stages; i > 0; i--) {
 		int r = run_hit(run, &pipeline->pipeline->stages[i - 1],
-				pipeline->stages[i - 1].key, &pipeline->start, err);
+				pipeline->stages[i - 1].key, &pipeline->start,
+				&pipeline->metadata, err);
 
 		if (r < 0)
 			return r;
@@ -206,13 +207,14 @@ int plan_select(struct run *run, struct cop_error *err)
 
 	if (exports && *exports)
 		r = select_exports(run, exports, err);
-	else
+	else if (!run->options->as_osbuild)
 		select_default(run);
 	for (size_t i = run->manifest->n_pipelines; i > 0 && r == 0; i--)
 		if (run->pipelines[i - 1].is_needed) {
 			r = plan_pipeline(run, &run->pipelines[i - 1], err);
 			run->total +=
 				(unsigned int)run->pipelines[i - 1].pipeline->n_stages;
+			run->n_to_run += run_has_work(&run->pipelines[i - 1]);
 		}
 	return r;
 }

@@ -24,8 +24,7 @@ static json_t *text_value(const char *text)
 }
 
 int result_add_stage(struct run_pipeline *pipeline,
-		     const struct engine_stage_report *report, const json_t *metadata,
-		     struct cop_error *err)
+		     const struct engine_stage_report *report, struct cop_error *err)
 {
 	auto_json *json =
 		json_pack("{s:s, s:s, s:s, s:b}", "type", report->type, "id", report->id,
@@ -47,8 +46,8 @@ int result_add_stage(struct run_pipeline *pipeline,
 	if (report->output &&
 	    json_object_set_new(json, "output", text_value(report->output)) < 0)
 		return err_oom(err);
-	if (metadata &&
-	    json_object_set(json, "metadata", (json_t *)(uintptr_t)metadata) < 0)
+	if (report->metadata &&
+	    json_object_set(json, "metadata", (json_t *)(uintptr_t)report->metadata) < 0)
 		return err_oom(err);
 	return json_array_append(pipeline->stage_results, json) < 0 ? err_oom(err) : 0;
 }
@@ -69,11 +68,70 @@ static json_t *describe_pipeline(const struct run_pipeline *pipeline)
 	return TAKE_PTR(json);
 }
 
-int result_make(const struct run *run, json_t **ret_result, struct cop_error *err)
+/* {stage type: what its stages of this pipeline said, merged}; NULL: nothing. */
+static json_t *collect_metadata(const struct run_pipeline *pipeline)
+{
+	auto_json *all = json_object();
+
+	for (size_t i = 0; i < pipeline->pipeline->n_stages; i++) {
+		const struct manifest_stage *stage = &pipeline->pipeline->stages[i];
+		json_t *one = json_object_get(pipeline->metadata, stage->id),
+		       *merged = json_object_get(all, stage->type);
+
+		if (!json_truthy(one))
+			continue;
+		if (!merged) {
+			merged = json_object();
+			(void)json_object_set_new(all, stage->type, merged);
+		}
+		(void)json_object_update(merged, one);
+	}
+	return TAKE_PTR(all);
+}
+
+/* Nobody asked for it, but the store may have it all the same. */
+static int look_for_tree(struct run *run, struct run_pipeline *pipeline,
+			 struct cop_error *err)
+{
+	size_t last = pipeline->pipeline->n_stages - 1;
+	struct cop_digest digest;
+	int r = 0;
+
+	if (!pipeline->is_needed && !pipeline->metadata)
+		r = run_hit(run, &pipeline->pipeline->stages[last],
+			    pipeline->stages[last].key, &digest, &pipeline->metadata,
+			    err);
+	return r < 0 ? r : 0;
+}
+
+static int add_metadata(struct run *run, json_t *json, struct cop_error *err)
+{
+	auto_json *all = json_object();
+
+	for (size_t i = 0; i < run->manifest->n_pipelines; i++) {
+		const struct manifest_pipeline *pipeline = &run->manifest->pipelines[i];
+		struct run_pipeline *maker =
+			pipeline->n_stages ? run_maker_of(run, pipeline) : NULL;
+		auto_json *one = NULL;
+		int r = maker ? look_for_tree(run, maker, err) : 0;
+
+		if (r < 0)
+			return r;
+		if (maker)
+			one = collect_metadata(maker);
+		if (json_object_size(one) > 0 &&
+		    json_object_set(all, pipeline->name, one) < 0)
+			return err_oom(err);
+	}
+	return json_object_set(json, "metadata", all) < 0 ? err_oom(err) : 0;
+}
+
+int result_make(struct run *run, json_t **ret_result, struct cop_error *err)
 {
 	json_t *pipelines = json_array();
 	auto_json *json = json_pack("{s:b, s:s, s:o}", "success", 1, "manifest",
 				    run->manifest->digest, "pipelines", pipelines);
+	int r;
 
 	for (size_t i = 0; i < run->manifest->n_pipelines; i++)
 		if (run->pipelines[i].is_needed &&
@@ -82,6 +140,9 @@ int result_make(const struct run *run, json_t **ret_result, struct cop_error *er
 			return err_oom(err);
 	if (!json)
 		return err_oom(err);
+	r = add_metadata(run, json, err);
+	if (r < 0)
+		return r;
 	*ret_result = TAKE_PTR(json);
 	return 0;
 }

@@ -137,7 +137,7 @@ int run_read_tree(struct run *run, const struct manifest_stage *stage, const cha
 }
 
 int run_hit(struct run *run, const struct manifest_stage *stage, const char *key,
-	    struct cop_digest *ret_digest, struct cop_error *err)
+	    struct cop_digest *ret_digest, json_t **ret_metadata, struct cop_error *err)
 {
 	char hex[COP_DIGEST_HEX + 1];
 	struct cop_digest digest;
@@ -162,6 +162,8 @@ int run_hit(struct run *run, const struct manifest_stage *stage, const char *key
 		return r == -ENOENT ? 0 : r;
 	ref_touch(run->store, REF_STAGE, stage->id);
 	*ret_digest = digest;
+	json_decref(*ret_metadata);
+	*ret_metadata = json_incref(json_object_get(meta, "metadata"));
 	return 1;
 }
 
@@ -229,17 +231,18 @@ static void begin_report(const struct build *build, const struct manifest_stage 
 		.pipeline = build->pipeline->pipeline->name,
 		.type = stage->type,
 		.id = stage->id,
+		.stage = stage,
 		.number = ++build->run->number,
 		.total = build->run->total,
 	};
 }
 
 static int end_report(const struct build *build, const struct engine_stage_report *report,
-		      const json_t *metadata, struct cop_error *err)
+		      struct cop_error *err)
 {
 	if (build->run->monitor->stage_end)
 		build->run->monitor->stage_end(build->run->monitor->data, report);
-	return result_add_stage(build->pipeline, report, metadata, err);
+	return result_add_stage(build->pipeline, report, err);
 }
 
 /* Stages @from to before @to are in the store, the last of them as @digest. */
@@ -256,7 +259,7 @@ static int report_cached(const struct build *build, size_t from, size_t to,
 		report.state = ENGINE_STAGE_CACHED;
 		if (i + 1 == to)
 			report.digest = cop_digest_to_hex(digest, hex);
-		r = end_report(build, &report, NULL, err);
+		r = end_report(build, &report, err);
 		if (r < 0)
 			return r;
 	}
@@ -273,7 +276,8 @@ static int look_again(struct build *build, size_t *next, struct cop_error *err)
 	for (size_t i = pipeline->pipeline->n_stages; i > *next; i--) {
 		struct cop_digest digest;
 		int r = run_hit(build->run, &pipeline->pipeline->stages[i - 1],
-				pipeline->stages[i - 1].key, &digest, err);
+				pipeline->stages[i - 1].key, &digest, &pipeline->metadata,
+				err);
 
 		if (r == 0)
 			continue;
@@ -307,12 +311,12 @@ static int make_meta(const struct build *build, const struct manifest_stage *sta
 		     const struct stage_outcome *outcome, json_t **ret_meta,
 		     struct cop_error *err)
 {
-	auto_json *meta =
-		json_pack("{s:s, s:s, s:s, s:s, s:f, s:b, s:O*}", "key",
-			  build->pipeline->stages[stage->number - 1].key, "stage",
-			  stage->type, "pipeline", stage->pipeline->name, "manifest",
-			  build->run->manifest->digest, "seconds", outcome->seconds,
-			  "log", outcome->log.size > 0, "metadata", outcome->metadata);
+	auto_json *meta = json_pack(
+		"{s:s, s:s, s:s, s:s, s:f, s:b, s:O*}", "key",
+		build->pipeline->stages[stage->number - 1].key, "stage", stage->type,
+		"pipeline", stage->pipeline->name, "manifest",
+		build->run->manifest->digest, "seconds", outcome->seconds, "log",
+		outcome->log.size > 0, "metadata", build->pipeline->metadata);
 
 	if (!meta)
 		return err_oom(err);
@@ -386,9 +390,17 @@ static int settle(struct build *build, const struct manifest_stage *stage,
 		r = object_changes(object, &changes, err);
 	if (r < 0)
 		return r;
+	if (outcome->metadata) {
+		if (!build->pipeline->metadata)
+			build->pipeline->metadata = json_object();
+		if (json_object_set(build->pipeline->metadata, stage->id,
+				    outcome->metadata) < 0)
+			return err_oom(err);
+	}
 	build->unsaved_seconds += outcome->seconds;
 	build->pipeline->digest = (struct cop_digest){};
-	if (checkpoint_wanted(&build->run->policy, stage, build->unsaved_seconds,
+	if (!build->run->options->keep_nothing &&
+	    checkpoint_wanted(&build->run->policy, stage, build->unsaved_seconds,
 			      &changes, &report->why))
 		r = commit(build, stage, outcome, &changes, report, err);
 	if (report->kept)
@@ -420,6 +432,9 @@ static int build_stage(struct build *build, const struct manifest_stage *stage,
 				  stage->pipeline->name, stage->type);
 	report.seconds = outcome.seconds;
 	report.output = outcome.log.size ? buf_text(&outcome.log) : NULL;
+	report.output_size = outcome.log.size;
+	report.metadata = outcome.metadata;
+	report.error = outcome.error;
 	if (outcome.status == 0)
 		r = settle(build, stage, &outcome, &report, hex, err);
 	else
@@ -427,7 +442,7 @@ static int build_stage(struct build *build, const struct manifest_stage *stage,
 	if (r < 0)
 		return err_prefix(err, r, "stage %u of pipeline '%s', %s", stage->number,
 				  stage->pipeline->name, stage->type);
-	r = end_report(build, &report, outcome.metadata, err);
+	r = end_report(build, &report, err);
 	if (r == 0 && outcome.status != 0)
 		r = stage_fail(run, stage, object, &outcome, err);
 	return r;
@@ -485,6 +500,13 @@ static int build_stages(struct build *build, struct cop_error *err)
 	return 0;
 }
 
+bool run_has_work(const struct run_pipeline *pipeline)
+{
+	size_t n_stages = pipeline->pipeline->n_stages;
+
+	return pipeline->first < n_stages || n_stages == 0;
+}
+
 static int build_pipeline(struct run *run, struct run_pipeline *pipeline,
 			  struct cop_error *err)
 {
@@ -502,7 +524,13 @@ static int build_pipeline(struct run *run, struct run_pipeline *pipeline,
 	pipeline->digest = pipeline->start;
 	build.n_saved = pipeline->first;
 	build.saved = pipeline->start;
-	return build_stages(&build, err);
+	if (run_has_work(pipeline) && run->monitor->pipeline_begin)
+		run->monitor->pipeline_begin(run->monitor->data, pipeline->pipeline);
+	r = build_stages(&build, err);
+	if ((r == 0 || r == -ECHILD) && run_has_work(pipeline) &&
+	    run->monitor->pipeline_end)
+		run->monitor->pipeline_end(run->monitor->data, pipeline->pipeline);
+	return r;
 }
 
 static void note_what_is_weak(const struct run *run)
@@ -514,6 +542,9 @@ static void note_what_is_weak(const struct run *run)
 	for (size_t i = 0; i < run->manifest->n_pipelines; i++) {
 		const struct run_pipeline *pipeline = &run->pipelines[i];
 
+		/* osbuild keeps quiet about it. */
+		if (run->options->as_osbuild)
+			return;
 		if (!pipeline->is_needed || pipeline->pipeline->has_epoch ||
 		    pipeline->first == pipeline->pipeline->n_stages)
 			continue;
@@ -585,6 +616,7 @@ static void run_done(struct run *run)
 	for (size_t i = 0; run->pipelines && i < run->manifest->n_pipelines; i++) {
 		(void)cop_object_free(run->pipelines[i].object);
 		json_decref(run->pipelines[i].stage_results);
+		json_decref(run->pipelines[i].metadata);
 	}
 	free(run->pipelines);
 	free(run->stages);
@@ -624,7 +656,9 @@ static int export_all(struct run *run, struct cop_error *err)
 			asked = manifest_find_id(run->manifest, *exports);
 		r = run_check_cancel(run, err);
 		if (r == 0 && asked)
-			r = run_export(run, asked, err);
+			r = run_export(run, asked,
+				       run->options->as_osbuild ? *exports : asked->name,
+				       err);
 	}
 	return r;
 }
@@ -644,6 +678,9 @@ int engine_build(struct cop_store *store, struct manifest *manifest,
 	(void)places;
 	if (r < 0)
 		return r;
+	if (options->monitor.plan)
+		options->monitor.plan(options->monitor.data, manifest->n_sources,
+				      run.n_to_run);
 	note_what_is_weak(&run);
 	r = run_fetch(&run, err);
 	for (size_t i = 0; i < manifest->n_pipelines && r == 0; i++)

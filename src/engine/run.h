@@ -28,6 +28,7 @@ struct run_pipeline {
 	struct cop_digest start;
 	struct cop_object *object; /* once somebody needs its tree */
 	json_t *stage_results;
+	json_t *metadata;	  /* {stage id: what the stage said of what it made} */
 	struct cop_digest digest; /* of the finished tree, where it was committed */
 };
 
@@ -47,6 +48,7 @@ struct run {
 	unsigned int lacking; /* of every sandbox, as sandbox_find_lacking() has it */
 	unsigned int n_work;  /* work directories so far */
 	bool made_room;	      /* see run_make_room() */
+	unsigned int n_to_run; /* pipelines of which something has to run */
 };
 
 /* run_note() - a line for people */
@@ -72,15 +74,19 @@ struct run_pipeline *run_maker_of(const struct run *run,
 struct run_pipeline *run_find_maker(const struct run *run,
 				    const struct manifest_stage *stage, const char *id);
 
+/* run_has_work() - the store has not got all of it */
+bool run_has_work(const struct run_pipeline *pipeline);
+
 /* run_read_tree() - a reader of the finished tree with this id, as @stage means it, for
  * cop_reader_close().  -ENOENT: no pipeline of this run makes it. */
 int run_read_tree(struct run *run, const struct manifest_stage *stage, const char *id,
 		  struct cop_reader **ret_reader, struct cop_error *err);
 
 /* run_hit() - 1 when the store has a usable checkpoint of the stage (id, key and digest
- * agree), else 0, or an errno */
+ * agree), with what its stages said of what they made as a new reference; else 0, or an
+ * errno */
 int run_hit(struct run *run, const struct manifest_stage *stage, const char *key,
-	    struct cop_digest *ret_digest, struct cop_error *err);
+	    struct cop_digest *ret_digest, json_t **ret_metadata, struct cop_error *err);
 
 /* Fetching, in fetch.c: the source items that the stages to run refer to and that are not
  * there yet. */
@@ -91,6 +97,7 @@ int run_fetch(struct run *run, struct cop_error *err);
  * @status: wait status of the module
  * @log:    what it printed, its last MiB
  * @exception: what it said of its failure itself, or NULL
+ * @error:  the whole of that, as osbuild keeps it, or NULL
  * @metadata: what it wrote to its meta file, or NULL
  * @out_of_memory: the kernel killed for want of memory meanwhile
  * @timed_out: it was ended after options.stage_timeout
@@ -99,6 +106,7 @@ struct stage_outcome {
 	int status;
 	struct buf log;
 	char *exception;
+	json_t *error;
 	json_t *metadata;
 	double seconds;
 	bool out_of_memory, timed_out;
@@ -122,13 +130,12 @@ int stage_fail(struct run *run, const struct manifest_stage *stage,
 bool stage_is_out_of_space(const struct run *run, const struct stage_outcome *outcome);
 
 /* run_export() - the tree of a pipeline that was asked for, into OUTPUT/NAME */
-int run_export(struct run *run, const struct manifest_pipeline *asked,
+int run_export(struct run *run, const struct manifest_pipeline *asked, const char *name,
 	       struct cop_error *err);
 
 /* result_add_stage() - what happened to a stage, for the result document */
 int result_add_stage(struct run_pipeline *pipeline,
-		     const struct engine_stage_report *report, const json_t *metadata,
-		     struct cop_error *err);
+		     const struct engine_stage_report *report, struct cop_error *err);
 
 /* result_make() - the whole document */
-int result_make(const struct run *run, json_t **ret_result, struct cop_error *err);
+int result_make(struct run *run, json_t **ret_result, struct cop_error *err);

@@ -24,6 +24,7 @@ void stage_outcome_done(struct stage_outcome *outcome)
 {
 	buf_done(&outcome->log);
 	free(outcome->exception);
+	json_decref(outcome->error);
 	json_decref(outcome->metadata);
 }
 
@@ -69,9 +70,13 @@ static int take_exception(void *data, const json_t *request, struct comm_fds *fd
 	(void)fds;
 	(void)ret_reply;
 	free(stage->outcome->exception);
+	json_decref(stage->outcome->error);
 	stage->outcome->exception = NULL;
+	stage->outcome->error = NULL;
 	if (!method || strcmp(method, "exception") != 0)
 		return 0;
+	stage->outcome->error =
+		json_pack("{s:s, s:O}", "type", "exception", "data", exception);
 	if (!value || !*value)
 		value = type ? type : "an exception without a message";
 	stage->outcome->exception = strdup(value);
@@ -128,11 +133,34 @@ static int start_servers(struct stage *stage, struct cop_error *err)
 	return r;
 }
 
+/* The module of "input/NAME", "device/NAME" or "mount/NAME". */
+static const char *module_of_part(const struct manifest_stage *stage, const char *id)
+{
+	const char *name = strchr(id, '/') + 1;
+
+	for (size_t i = 0; i < stage->n_inputs; i++)
+		if (*id == 'i' && strcmp(stage->inputs[i].name, name) == 0)
+			return stage->inputs[i].type;
+	for (size_t i = 0; i < stage->n_devices; i++)
+		if (*id == 'd' && strcmp(stage->devices[i].name, name) == 0)
+			return stage->devices[i].type;
+	for (size_t i = 0; i < stage->n_mounts; i++)
+		if (*id == 'm' && strcmp(stage->mounts[i].name, name) == 0)
+			return stage->mounts[i].type;
+	return "";
+}
+
 static void take_line(void *data, const char *id, const char *line)
 {
 	struct stage *stage = data;
+	const struct engine_monitor *monitor = stage->run->monitor;
 	auto_buf text = {};
 
+	if (monitor->service_line) {
+		monitor->service_line(monitor->data, id,
+				      module_of_part(stage->manifest, id), line);
+		return;
+	}
 	if (buf_printf(&text, "%s: %s\n", id, line) < 0)
 		return;
 	(void)buf_append(&stage->outcome->log, text.data, text.size);

@@ -1,297 +1,341 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A manifest against the schemas: the format's own, below, and those that the modules
- * bring.  All problems are collected, so that each is told with its place.
+ * A manifest against the schemas: the format's own and those that the modules bring.  All
+ * problems are collected, so that each is told with its place.
+ *
+ * Modules are looked at even where the format's schema found fault, as osbuild does.
+ * Where it trips over a shape that it did not expect, this ends with one line.
  */
 #include "engine/manifest.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "json/schema.h"
+#include "base/text.h"
+#include "engine/format-schema.h"
+#include "json/json.h"
+#include "json/repr.h"
+#include "json/value.h"
 
-/* The structure of version 2; what modules decide is left open. */
-static const char format_schema[] =
-	"{'type': 'object', 'additionalProperties': false, 'required': ['version'],"
-	" 'properties': {"
-	"  'version': {'enum': ['2']},"
-	"  'pipelines': {'type': 'array', 'items': {'$ref': '#/definitions/pipeline'}},"
-	"  'sources': {'type': 'object',"
-	"   'additionalProperties': {'$ref': '#/definitions/source'}},"
-	"  'metadata': {'$ref': '#/definitions/metadata'}},"
-	" 'definitions': {"
-	"  'metadata': {'type': 'object', 'additionalProperties': false, 'properties': {"
-	"   'exports': {'type': 'array', 'items': {'type': 'object',"
-	"    'additionalProperties': false, 'required': ['name'],"
-	"    'properties': {'name': {'type': 'string'}}}},"
-	"   'generators': {'type': 'array', 'items': {'type': 'object',"
-	"    'additionalProperties': false, 'required': ['name'],"
-	"    'properties': {'name': {'type': 'string'},"
-	"     'version': {'type': 'string'}}}}}},"
-	"  'pipeline': {'type': 'object', 'additionalProperties': false,"
-	"   'required': ['name'], 'properties': {"
-	"   'name': {'type': 'string'}, 'build': {'type': 'string'},"
-	"   'runner': {'type': 'string'}, 'source-epoch': {'type': 'integer'},"
-	"   'stages': {'type': 'array', 'items': {'$ref': '#/definitions/stage'}}}},"
-	"  'stage': {'type': 'object', 'additionalProperties': false,"
-	"   'required': ['type'], 'properties': {"
-	"   'type': {'type': 'string'}, 'options': {'type': 'object'},"
-	"   'devices': {'type': 'object',"
-	"    'additionalProperties': {'$ref': '#/definitions/device'}},"
-	"   'inputs': {'type': 'object', 'additionalProperties': false,"
-	"    'patternProperties': {'^[a-zA-Z][a-zA-Z0-9_\\\\-\\\\.]{0,254}':"
-	"     {'$ref': '#/definitions/input'}}},"
-	"   'mounts': {'type': 'array',"
-	"    'items': {'$ref': '#/definitions/mount'}}}},"
-	"  'device': {'type': 'object', 'additionalProperties': false,"
-	"   'required': ['type'], 'properties': {"
-	"   'type': {'type': 'string'}, 'parent': {'type': 'string'},"
-	"   'options': {'type': 'object'}}},"
-	"  'input': {'type': 'object', 'additionalProperties': false,"
-	"   'required': ['type', 'origin', 'references'], 'properties': {"
-	"   'type': {'type': 'string'},"
-	"   'origin': {'enum': ['org.osbuild.source', 'org.osbuild.pipeline']},"
-	"   'references': {'$ref': '#/definitions/references'},"
-	"   'options': {'type': 'object'}}},"
-	"  'mount': {'type': 'object', 'additionalProperties': false,"
-	"   'required': ['name', 'type'], 'properties': {"
-	"   'name': {'type': 'string'}, 'type': {'type': 'string'},"
-	"   'source': {'type': 'string'}, 'target': {'type': 'string'},"
-	"   'partition': {'type': 'number'}, 'options': {'type': 'object'}}},"
-	"  'source': {'type': 'object', 'additionalProperties': false,"
-	"   'required': ['items'], 'properties': {"
-	"   'items': {'$ref': '#/definitions/references'},"
-	"   'options': {'type': 'object'}}},"
-	"  'references': {'oneOf': ["
-	"   {'type': 'array', 'items': {'type': 'string'}}, {'type': 'object'},"
-	"   {'type': 'array', 'items': {'type': 'object',"
-	"    'additionalProperties': false, 'required': ['id'],"
-	"    'properties': {'id': {'type': 'string'},"
-	"     'options': {'type': 'object'}}}}]}}}";
+#define MISSING "could not find schema information for "
 
-/* The same for version 1, where a build of 2020 need not have a pipeline. */
-static const char format_schema_1[] =
-	"{'type': 'object', 'additionalProperties': false, 'properties': {"
-	"  'pipeline': {'$ref': '#/definitions/pipeline'},"
-	"  'sources': {'type': 'object', 'additionalProperties': {'type': 'object'}}},"
-	" 'definitions': {"
-	"  'pipeline': {'type': 'object', 'additionalProperties': false, 'properties': {"
-	"   'build': {'type': 'object', 'additionalProperties': false,"
-	"    'required': ['runner'], 'properties': {"
-	"    'pipeline': {'$ref': '#/definitions/pipeline'},"
-	"    'runner': {'type': 'string'}}},"
-	"   'stages': {'type': 'array', 'items': {'$ref': '#/definitions/stage'}},"
-	"   'assembler': {'$ref': '#/definitions/stage'}}},"
-	"  'stage': {'type': 'object', 'additionalProperties': false,"
-	"   'required': ['name'], 'properties': {"
-	"   'name': {'type': 'string'}, 'options': {'type': 'object'}}}}}";
+struct check {
+	struct modules *modules;
+	struct schema_errors *errors;
+	struct cop_error *err;
+};
 
-/* The text with the quotes of JSON. */
-static int format_new(unsigned int version, struct schema **ret_schema,
-		      struct cop_error *err)
+/* The place of @path, as messages have it. */
+static int stumble(const struct check *check, const json_t *path, const char *what)
 {
-	auto_free char *text = strdup(version == 1 ? format_schema_1 : format_schema);
-	auto_json *json = NULL;
-	int r;
+	auto_schema_errors place = {};
+	int r = schema_errors_add(&place, path, what, check->err);
 
-	if (!text)
-		return err_oom(err);
-	for (char *c = text; *c; c++)
-		if (*c == '\'')
-			*c = '"';
-	r = json_read(text, strlen(text), &json, err);
-	if (r == 0)
-		r = schema_new(json, "manifest", ret_schema, err);
-	return r < 0 ? err_prefix(err, r, "schema of manifests") : 0;
+	return r < 0 ? r
+		     : err_set(check->err, -EINVAL, "manifest: %s %s", place.items[0].id,
+			       what);
 }
 
-/* @path is that of the thing; it is used up. */
-static int check_part(struct modules *modules, enum module_class class,
-		      const json_t *part, json_t *path, struct schema_errors *errors,
-		      struct cop_error *err)
+static int missing(const struct check *check, const json_t *path, const char *name)
 {
-	auto_json *owned_path = path;
-	const json_t *type =
-		json_object_get(part, json_object_get(part, "type") ? "type" : "name");
+	auto_buf message = {};
+
+	(void)buf_append_text(&message, MISSING);
+	if (json_repr_key(name, 1000, &message, NULL) < 0)
+		(void)buf_append_text(&message, "a name that is too long");
+	return message.failed ? err_oom(check->err)
+			      : schema_errors_add(check->errors, path, buf_text(&message),
+						  check->err);
+}
+
+static int check_named(const struct check *check, enum module_class class,
+		       const char *name, const json_t *part, const json_t *path)
+{
 	const struct module *module;
 	struct cop_error reason = {};
-	int r;
+	int r = modules_get(check->modules, class, name, &module, &reason);
 
-	if (!owned_path)
-		return err_oom(err);
-	/* The format's schema has said so already. */
-	if (!json_is_text(type))
-		return 0;
-	r = modules_get(modules, class, json_string_value(type), &module, &reason);
-	if (r == -ENOENT || r == -EINVAL)
-		return schema_errors_add(errors, owned_path, reason.message, err);
+	if (r == -ENOENT)
+		return missing(check, path, name);
+	if (r == -EINVAL)
+		return schema_errors_add(check->errors, path, reason.message, check->err);
 	if (r < 0)
-		return err_copy(err, &reason);
-	r = schema_validate(module->schema, part, owned_path, errors, err);
+		return err_copy(check->err, &reason);
+	r = schema_validate(module->schema, part, path, check->errors, check->err);
 	return r < 0 ? r : 0;
 }
 
-static json_t *make_path(size_t pipeline, size_t stage, const char *group,
-			 const char *name)
+/* @key: "type" in version 2, "name" in version 1 */
+static int check_part(const struct check *check, enum module_class class,
+		      const json_t *part, const char *key, const json_t *path)
 {
-	if (!group)
-		return json_pack("[s, I, s, I]", "pipelines", (json_int_t)pipeline,
-				 "stages", (json_int_t)stage);
-	return json_pack("[s, I, s, I, s, s]", "pipelines", (json_int_t)pipeline,
-			 "stages", (json_int_t)stage, group, name);
+	const json_t *name = json_object_get(part, key);
+
+	if (!json_is_text(name) ||
+	    strlen(json_string_value(name)) != json_string_length(name))
+		return stumble(check, path,
+			       strcmp(key, "type") == 0 ? "has no 'type'"
+							: "has no 'name'");
+	return check_named(check, class, json_string_value(name), part, path);
 }
 
-/* Devices and mounts that no module serves fail by name when they are to be used. */
-static bool is_served(struct modules *modules, enum module_class class,
-		      const json_t *part)
+/* @path and one more step; NULL when memory is out. */
+static json_t *deeper(const json_t *path, json_t *step)
 {
-	const char *type = json_string_value(json_object_get(part, "type"));
-	const struct module *module;
+	auto_json *owned = step, *copy = json_copy((json_t *)(uintptr_t)path);
 
-	return type && modules_get(modules, class, type, &module, NULL) != -ENOENT;
+	if (json_array_append(copy, owned) < 0)
+		return NULL;
+	return TAKE_PTR(copy);
 }
 
-static int check_stage(struct modules *modules, json_t *stage, size_t pipeline,
-		       size_t number, struct schema_errors *errors, struct cop_error *err)
+static json_t *deeper_key(const json_t *path, const char *key)
 {
-	const char *name;
-	json_t *part;
-	size_t i;
-	int r = check_part(modules, MODULE_STAGE, stage,
-			   make_path(pipeline, number, NULL, NULL), errors, err);
-
-	json_object_foreach (json_object_get(stage, "inputs"), name, part)
-		if (r == 0)
-			r = check_part(modules, MODULE_INPUT, part,
-				       make_path(pipeline, number, "inputs", name),
-				       errors, err);
-	json_object_foreach (json_object_get(stage, "devices"), name, part)
-		if (r == 0 && is_served(modules, MODULE_DEVICE, part))
-			r = check_part(modules, MODULE_DEVICE, part,
-				       make_path(pipeline, number, "devices", name),
-				       errors, err);
-	json_array_foreach (json_object_get(stage, "mounts"), i, part) {
-		name = json_string_value(json_object_get(part, "name"));
-		if (r == 0 && name && is_served(modules, MODULE_MOUNT, part))
-			r = check_part(modules, MODULE_MOUNT, part,
-				       make_path(pipeline, number, "mounts", name),
-				       errors, err);
-	}
-	return r;
+	return deeper(path, json_key_as_string(key));
 }
 
-static int check_source(struct modules *modules, const char *type, const json_t *source,
-			struct schema_errors *errors, struct cop_error *err)
+static bool is_untyped(const json_t *part)
 {
-	auto_json *path = json_pack("[s, s]", "sources", type);
-	struct cop_error reason = {};
-	const struct module *module;
-	int r;
+	const json_t *type = json_object_get(part, "type");
+
+	return json_is_object(part) &&
+	       (!type || json_is_null(type) ||
+		(json_is_string(type) && json_string_length(type) == 0));
+}
+
+static int check_member(const struct check *check, enum module_class class,
+			const json_t *part, const json_t *group_path, json_t *name)
+{
+	auto_json *path = deeper(group_path, name);
 
 	if (!path)
-		return err_oom(err);
-	r = modules_get(modules, MODULE_SOURCE, type, &module, &reason);
-	if (r == -ENOENT || r == -EINVAL)
-		return schema_errors_add(errors, path, reason.message, err);
-	if (r < 0)
-		return err_copy(err, &reason);
-	r = schema_validate(module->schema, source, path, errors, err);
-	return r < 0 ? r : 0;
+		return err_oom(check->err);
+	/* The format's schema has said so already. */
+	if (is_untyped(part))
+		return 0;
+	return check_part(check, class, part, "type", path);
 }
 
-/* The path of a pipeline of version 1 and of a thing in it: "pipeline", "build",
- * "pipeline" and so on. */
-static json_t *make_path_1(size_t depth, const char *group, size_t stage)
+/* Things of a stage have a name each: as keys, or, in a list, their own. */
+static int check_group(const struct check *check, enum module_class class,
+		       const char *group, const json_t *stage, const json_t *stage_path)
 {
-	auto_json *path = json_pack("[s]", "pipeline");
-
-	for (size_t i = 0; i < depth; i++)
-		if (json_array_append_new(path, json_string("build")) < 0 ||
-		    json_array_append_new(path, json_string("pipeline")) < 0)
-			return NULL;
-	if (json_array_append_new(path, json_string(group)) < 0)
-		return NULL;
-	if (strcmp(group, "stages") == 0 &&
-	    json_array_append_new(path, json_integer((json_int_t)stage)) < 0)
-		return NULL;
-	return TAKE_PTR(path);
-}
-
-static int check_modules_1(struct modules *modules, const json_t *root,
-			   struct schema_errors *errors, struct cop_error *err)
-{
-	const json_t *pipeline = json_object_get(root, "pipeline");
-	json_t *stage, *source;
-	const char *type;
+	json_t *parts = json_object_get(stage, group), *part, *name;
+	auto_json *path = deeper_key(stage_path, group);
+	const char *key;
 	size_t i;
 	int r = 0;
 
-	json_object_foreach (json_object_get(root, "sources"), type, source) {
-		if (strcmp(type, "org.osbuild.files") == 0)
-			type = "org.osbuild.curl";
-		if (r == 0)
-			r = check_source(modules, type, source, errors, err);
+	if (!path)
+		return err_oom(check->err);
+	if (parts && !json_is_object(parts) && !json_is_array(parts))
+		return stumble(check, path, "is neither an object nor a list");
+	json_array_foreach (parts, i, part) {
+		name = json_object_get(part, "name");
+		if (!json_is_text(name))
+			return stumble(check, path, "holds something without a 'name'");
+		r = check_member(check, class, part, path, json_incref(name));
+		if (r < 0)
+			return r;
 	}
-	for (size_t depth = 0; pipeline && depth < MANIFEST_PIPELINES_MAX; depth++) {
-		json_array_foreach (json_object_get(pipeline, "stages"), i, stage)
-			if (r == 0)
-				r = check_part(modules, MODULE_STAGE, stage,
-					       make_path_1(depth, "stages", i), errors,
-					       err);
-		stage = json_object_get(pipeline, "assembler");
-		if (r == 0 && json_object_size(stage) > 0)
-			r = check_part(modules, MODULE_ASSEMBLER, stage,
-				       make_path_1(depth, "assembler", 0), errors, err);
-		pipeline =
-			json_object_get(json_object_get(pipeline, "build"), "pipeline");
+	json_object_foreach (parts, key, part) {
+		r = check_member(check, class, part, path, json_key_as_string(key));
+		if (r < 0)
+			return r;
 	}
-	return r;
+	return 0;
 }
 
-static int check_modules(struct modules *modules, const json_t *root,
-			 struct schema_errors *errors, struct cop_error *err)
+static int check_stage(const struct check *check, const json_t *stage, const json_t *path)
 {
-	json_t *pipeline, *stage, *source;
-	const char *type;
-	size_t i, j;
-	int r = 0;
-
-	json_object_foreach (json_object_get(root, "sources"), type, source)
-		if (r == 0)
-			r = check_source(modules, type, source, errors, err);
-	json_array_foreach (json_object_get(root, "pipelines"), i, pipeline)
-		json_array_foreach (json_object_get(pipeline, "stages"), j, stage)
-			if (r == 0)
-				r = check_stage(modules, stage, i, j, errors, err);
-	return r;
-}
-
-static int report(const struct schema_errors *errors, struct cop_error *err)
-{
-	const struct schema_error *first = &errors->items[0];
-	char more[48] = "";
-
-	if (errors->n_items > 1)
-		(void)snprintf(more, sizeof(more), " (and %zu more)",
-			       errors->n_items - 1);
-	return err_set(err, -EINVAL, "manifest: %s: %.800s%s", first->id, first->message,
-		       more);
-}
-
-int manifest_validate(const struct manifest *manifest, struct cop_error *err)
-{
-	auto_schema_errors errors = {};
-	auto_ptr(schema) format = NULL;
-	int r = format_new(manifest->version, &format, err);
+	int r = check_part(check, MODULE_STAGE, stage, "type", path);
 
 	if (r == 0)
-		r = schema_validate(format, manifest->root, NULL, &errors, err);
-	if (r >= 0 && manifest->modules && manifest->version == 1)
-		r = check_modules_1(manifest->modules, manifest->root, &errors, err);
-	if (r >= 0 && manifest->modules && manifest->version == 2)
-		r = check_modules(manifest->modules, manifest->root, &errors, err);
+		r = check_group(check, MODULE_DEVICE, "devices", stage, path);
+	if (r == 0)
+		r = check_group(check, MODULE_INPUT, "inputs", stage, path);
+	if (r == 0)
+		r = check_group(check, MODULE_MOUNT, "mounts", stage, path);
+	return r;
+}
+
+static int check_stage_1(const struct check *check, const json_t *stage,
+			 const json_t *path)
+{
+	return check_part(check, MODULE_STAGE, stage, "name", path);
+}
+
+/* Each item of the list that @holder has at @key; none is fine, an empty thing is, too.
+ */
+static int each_item(const struct check *check, const json_t *holder, const char *key,
+		     const json_t *holder_path,
+		     int (*visit)(const struct check *check, const json_t *item,
+				  const json_t *path))
+{
+	json_t *list = json_object_get(holder, key), *item;
+	auto_json *path = deeper_key(holder_path, key);
+	size_t i;
+
+	if (!path)
+		return err_oom(check->err);
+	if (!json_is_array(list)) {
+		/* Python walks over empty ones of these, too. */
+		bool is_empty = !list || ((json_is_object(list) || json_is_text(list)) &&
+					  !json_truthy(list));
+
+		return is_empty ? 0 : stumble(check, path, "is not a list");
+	}
+	json_array_foreach (list, i, item) {
+		auto_json *item_path = deeper(path, json_integer((json_int_t)i));
+		int r = item_path ? visit(check, item, item_path) : err_oom(check->err);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int check_pipeline(const struct check *check, const json_t *pipeline,
+			  const json_t *path)
+{
+	if (!json_is_object(pipeline))
+		return stumble(check, path, "is not an object");
+	return each_item(check, pipeline, "stages", path, check_stage);
+}
+
+static int check_sources(const struct check *check, const json_t *root,
+			 unsigned int version)
+{
+	json_t *sources = json_object_get(root, "sources"), *source;
+	auto_json *path = json_pack("[s]", "sources");
+	const char *name;
+
+	if (!path)
+		return err_oom(check->err);
+	if (sources && !json_is_object(sources))
+		return stumble(check, path, "is not an object");
+	json_object_foreach (sources, name, source) {
+		auto_json *source_path = NULL;
+		int r;
+
+		if (version == 1 && strcmp(name, "org.osbuild.files") == 0)
+			name = "org.osbuild.curl";
+		source_path = deeper_key(path, name);
+		r = source_path
+			    ? check_named(check, MODULE_SOURCE, name, source, source_path)
+			    : err_oom(check->err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Return: 1 when there is a build with a pipeline, which is then at *@pipeline. */
+static int check_pipeline_1(const struct check *check, const json_t **pipeline,
+			    json_t *path)
+{
+	const json_t *build = json_object_get(*pipeline, "build"),
+		     *assembler = json_object_get(*pipeline, "assembler");
+	int r = each_item(check, *pipeline, "stages", path, check_stage_1);
+
+	if (r == 0 && json_truthy(assembler)) {
+		auto_json *place = deeper_key(path, "assembler");
+
+		r = place ? check_part(check, MODULE_ASSEMBLER, assembler, "name", place)
+			  : err_oom(check->err);
+	}
 	if (r < 0)
-		return err_prefix(err, r, "manifest");
-	schema_errors_sort(&errors);
-	return errors.n_items > 0 ? report(&errors, err) : 0;
+		return r;
+	if (build && !json_is_object(build))
+		return stumble(check, path, "has a 'build' that is not an object");
+	*pipeline = json_object_get(build, "pipeline");
+	if (!json_truthy(*pipeline))
+		return 0;
+	if (json_array_append_new(path, json_string("build")) < 0 ||
+	    json_array_append_new(path, json_string("pipeline")) < 0)
+		return err_oom(check->err);
+	return json_is_object(*pipeline) ? 1 : stumble(check, path, "is not an object");
+}
+
+static int check_version_1(const struct check *check, const json_t *root)
+{
+	const json_t *pipeline = json_object_get(root, "pipeline");
+	auto_json *path = json_pack("[s]", "pipeline");
+	int r = 1;
+
+	if (!path)
+		return err_oom(check->err);
+	if (pipeline && !json_is_object(pipeline))
+		return stumble(check, path, "is not an object");
+	while (pipeline && r > 0)
+		r = check_pipeline_1(check, &pipeline, path);
+	return r < 0 ? r : check_sources(check, root, 1);
+}
+
+static int check_version_2(const struct check *check, const json_t *root)
+{
+	auto_json *path = json_array();
+	int r = path ? check_sources(check, root, 2) : err_oom(check->err);
+
+	return r < 0 ? r : each_item(check, root, "pipelines", path, check_pipeline);
+}
+
+int manifest_validate(const struct manifest *manifest, struct schema_errors *errors,
+		      struct cop_error *err)
+{
+	const struct check check = {manifest->modules, errors, err};
+	auto_ptr(schema) format = NULL;
+	int r = format_schema(manifest->version, &format, err);
+
+	if (r == 0)
+		r = schema_validate(format, manifest->root, NULL, errors, err);
+	if (r >= 0 && manifest->modules)
+		r = manifest->version == 1 ? check_version_1(&check, manifest->root)
+					   : check_version_2(&check, manifest->root);
+	if (r < 0)
+		return r;
+	schema_errors_sort(errors);
+	return errors->n_items > 0 ? MANIFEST_INVALID : 0;
+}
+
+int manifest_invalid(const struct schema_errors *errors,
+		     const struct engine_places *places, struct cop_error *err)
+{
+	const struct schema_error *first = &errors->items[0];
+	auto_buf text = {};
+
+	(void)buf_printf(&text, "manifest: %s: %.800s", first->id, first->message);
+	if (places && text_starts_with(first->message, MISSING)) {
+		for (const char *const *libdir = places->libdirs; *libdir; libdir++)
+			(void)buf_printf(&text, "%s%s",
+					 libdir == places->libdirs ? " (looked in "
+								   : ", ",
+					 *libdir);
+		(void)buf_append_char(&text, ')');
+	}
+	if (errors->n_items > 1)
+		(void)buf_printf(&text, " (and %zu more)", errors->n_items - 1);
+	return err_set(err, -EINVAL, "%s", buf_text(&text));
+}
+
+int manifest_validation_result(const struct schema_errors *errors, json_t **ret_json,
+			       struct cop_error *err)
+{
+	json_t *list = json_array();
+	auto_json *json = json_pack(
+		"{s:s, s:s, s:b, s:o}", "type", "https://osbuild.org/validation-error",
+		"title", "JSON Schema validation failed", "success", 0, "errors", list);
+
+	for (size_t i = 0; i < errors->n_items; i++) {
+		const struct schema_error *error = &errors->items[i];
+		json_t *one = json_pack("{s:s, s:O}", "message", error->message, "path",
+					error->path);
+
+		if (json_array_append_new(list, one) < 0)
+			return err_oom(err);
+	}
+	if (!json)
+		return err_oom(err);
+	*ret_json = TAKE_PTR(json);
+	return 0;
 }

@@ -109,6 +109,19 @@ static int take_string(const json_t *value, const char *key, const char *where,
 	return 0;
 }
 
+bool json_truthy(const json_t *json)
+{
+	if (json_is_object(json))
+		return json_object_size(json) > 0;
+	if (json_is_array(json))
+		return json_array_size(json) > 0;
+	if (json_is_string(json))
+		return json_string_length(json) > 0;
+	if (json_is_number(json))
+		return json_number_value(json) != 0;
+	return json_is_true(json);
+}
+
 int json_get_string(const json_t *object, const char *key, const char *where,
 		    const char **ret, struct cop_error *err)
 {

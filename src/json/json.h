@@ -66,6 +66,10 @@ bool json_is_any_integer(const json_t *json);
 /* json_is_any_number() - an integer of any length, a float, NaN or an Infinity */
 bool json_is_any_number(const json_t *json);
 
+/* json_truthy() - as Python's `if` sees the value: not null, false, zero or empty; NULL
+ * counts as null */
+bool json_truthy(const json_t *json);
+
 /*
  * Checked access.  @where names the object in messages ("stage 2 of pipeline 'tree'").
  * The required ones fail with -EINVAL when the key is missing or of another type; the

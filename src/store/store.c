@@ -9,8 +9,8 @@
 
 #include "store/private.h"
 
-static int open_directory(struct cop_store *store, const char *path, bool create,
-			  struct cop_error *err)
+static int open_exactly(struct cop_store *store, const char *path, bool create,
+			struct cop_error *err)
 {
 	if (create && mkdir(path, 0700) < 0 && errno != EEXIST)
 		return err_errno(err, "make store '%s'", path);
@@ -22,6 +22,17 @@ static int open_directory(struct cop_store *store, const char *path, bool create
 	if (store->fd < 0)
 		return err_errno(err, "open store '%s'", path);
 	return 0;
+}
+
+/* A directory in which osbuild keeps its store has room for ours, below "coppice";
+ * nothing of osbuild's is touched. */
+static bool is_of_osbuild(int fd)
+{
+	struct stat st;
+
+	return fstatat(fd, "format", &st, AT_SYMLINK_NOFOLLOW) < 0 &&
+	       fstatat(fd, "cache.info", &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       S_ISREG(st.st_mode);
 }
 
 static int check_owner(int fd, const char *path, struct cop_error *err)
@@ -50,6 +61,23 @@ static int set_path(struct cop_store *store, const char *path, struct cop_error 
 		return err_oom(err);
 	}
 	return 0;
+}
+
+static int open_directory(struct cop_store *store, const char *path, bool create,
+			  struct cop_error *err)
+{
+	auto_free char *part = NULL;
+	int r = open_exactly(store, path, create, err);
+
+	if (r < 0 || !is_of_osbuild(store->fd))
+		return r < 0 ? r : set_path(store, path, err);
+	if (asprintf(&part, "%s/coppice", path) < 0) {
+		part = NULL;
+		return err_oom(err);
+	}
+	closep(&store->fd);
+	r = open_exactly(store, part, create, err);
+	return r < 0 ? r : set_path(store, part, err);
 }
 
 static int ensure_parts(struct cop_store *store, struct cop_error *err)
@@ -105,8 +133,6 @@ int cop_store_open(const char *path, unsigned int flags, struct cop_store **ret_
 	    (flags & COP_STORE_CREATE && flags & COP_STORE_READ_ONLY))
 		return err_set(err, -EINVAL, "open store '%s': wrong flags", path);
 	r = open_directory(store, path, flags & COP_STORE_CREATE, err);
-	if (r == 0)
-		r = set_path(store, path, err);
 	if (r == 0)
 		r = check_owner(store->fd, store->path, err);
 	if (r == 0)

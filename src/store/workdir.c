@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 
 #include "base/mutant.h"
 #include "base/text.h"
@@ -20,6 +21,9 @@
 /* A name in a directory is no longer. */
 #define ROOT_NAME_MAX ((size_t)255)
 
+/* How often we look, every 10 ms, whether a child's mounts are gone. */
+#define PATIENCE 200
+
 struct workdir {
 	struct cop_store *store;
 	char *name; /* below the store: "tmp/ID" */
@@ -29,12 +33,26 @@ struct workdir {
 	bool was_kept; /* is below views */
 };
 
+/* What a killed child had mounted goes a moment after it: the kernel takes down its mount
+ * namespace in its own time. */
+static bool unmount_patiently(int fd)
+{
+	const struct timespec moment = {.tv_nsec = 10 * 1000 * 1000};
+
+	for (int i = 0; i < PATIENCE; i++) {
+		if (workdir_unmount(fd))
+			return true;
+		(void)nanosleep(&moment, NULL);
+	}
+	return workdir_unmount(fd);
+}
+
 static void remove_directory(struct workdir *workdir)
 {
 	char gone[FS_TEMPORARY_NAME + sizeof("tmp/gone-")], random[FS_TEMPORARY_NAME];
 	const char *name = workdir->name;
 
-	if (!workdir_unmount(workdir->fd))
+	if (!unmount_patiently(workdir->fd))
 		return;
 	/* What is half removed must not look like a view. */
 	if (workdir->was_kept) {

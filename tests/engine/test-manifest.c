@@ -102,7 +102,7 @@ static void invalid_vectors_are_refused_with_their_place(void **state)
 				   "type 'integer'");
 	refuse_vector("extra-top", "manifest: .: Additional properties are not allowed "
 				   "('foo' was unexpected)");
-	refuse_vector("noname", "manifest: .pipelines[0]: 'name' is a required property");
+	refuse_vector("noname", "manifest: pipeline 1: 'name' is missing");
 	refuse_vector("pipelines-not-array",
 		      "manifest: .pipelines: {} is not of type 'array'");
 	refuse_vector("stage-no-type",
