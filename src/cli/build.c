@@ -5,7 +5,7 @@
 
 #include "base/fs.h"
 #include "base/text.h"
-#include "cli/cli.h"
+#include "cli/build.h"
 #include "cli/progress.h"
 #include "engine/engine.h"
 #include "recipe/recipe.h"
@@ -193,9 +193,9 @@ const struct verb verb_manifest = {
 	.run = run_manifest,
 };
 
-static int load_manifest(struct cli *cli, const char *path, bool may_solve,
-			 bool host_tools, const struct engine_places *places,
-			 struct manifest **ret_manifest, struct cop_error *err)
+int build_load_manifest(struct cli *cli, const char *path, bool may_solve,
+			bool host_tools, const struct engine_places *places,
+			struct manifest **ret_manifest, struct cop_error *err)
 {
 	auto_json *json = NULL;
 	auto_buf text = {};
@@ -215,19 +215,13 @@ static int load_manifest(struct cli *cli, const char *path, bool may_solve,
 	return r < 0 ? err_prefix(err, r, "'%s'", path) : 0;
 }
 
-struct places {
-	char *standard;
-	const char *libdirs[32];
-	struct engine_places places;
-};
-
-static void places_done(struct places *places)
+void build_places_done(struct build_places *places)
 {
 	free(places->standard);
 }
 
-static int find_places(struct places *places, const char *const *extra,
-		       struct cop_error *err)
+int build_find_places(struct build_places *places, const char *const *extra,
+		      struct cop_error *err)
 {
 	size_t n = 0;
 	int r;
@@ -248,16 +242,16 @@ static int find_places(struct places *places, const char *const *extra,
 
 static int run_inspect(struct cli *cli, int argc, char **argv, struct cop_error *err)
 {
-	cleanup_with(places_done) struct places places = {};
+	cleanup_with(build_places_done) struct build_places places = {};
 	auto_ptr(manifest) manifest = NULL;
 	auto_json *json = NULL;
 	int r;
 
 	(void)argc;
-	r = find_places(&places, cli->lists[0], err);
+	r = build_find_places(&places, cli->lists[0], err);
 	if (r == 0)
-		r = load_manifest(cli, argv[0], false, cli->options[1] != NULL,
-				  &places.places, &manifest, err);
+		r = build_load_manifest(cli, argv[0], false, cli->options[1] != NULL,
+					&places.places, &manifest, err);
 	if (r == 0)
 		r = manifest_inspect(manifest, &json, err);
 	return r < 0 ? r : cli_print_json(json, err);
@@ -434,7 +428,7 @@ static int build(struct cli *cli, const char *path, struct manifest *manifest,
 
 static int run_build(struct cli *cli, int argc, char **argv, struct cop_error *err)
 {
-	cleanup_with(places_done) struct places places = {};
+	cleanup_with(build_places_done) struct build_places places = {};
 	auto_ptr(manifest) manifest = NULL;
 	int r;
 
@@ -445,10 +439,10 @@ static int run_build(struct cli *cli, int argc, char **argv, struct cop_error *e
 	if (r == 0)
 		r = cli_catch_signals(cli, err);
 	if (r == 0)
-		r = find_places(&places, cli->lists[3], err);
+		r = build_find_places(&places, cli->lists[3], err);
 	if (r == 0)
-		r = load_manifest(cli, argv[0], true, cli->options[5] != NULL,
-				  &places.places, &manifest, err);
+		r = build_load_manifest(cli, argv[0], true, cli->options[5] != NULL,
+					&places.places, &manifest, err);
 	return r < 0 ? r : build(cli, argv[0], manifest, &places.places, err);
 }
 

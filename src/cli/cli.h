@@ -78,9 +78,9 @@ extern const struct verb *const cli_verbs[];
 extern const struct verb verb_init, verb_status, verb_commit, verb_digest, verb_refs,
 	verb_ref_set, verb_ref_rm, verb_ls, verb_cat, verb_dump, verb_diff, verb_export,
 	verb_import, verb_run, verb_log, verb_mount, verb_umount, verb_lock, verb_boot,
-	verb_manifest, verb_build, verb_inspect, verb_osbuild, verb_help, verb_gc, verb_verify,
-	verb_pin, verb_unpin, verb_remote_add, verb_remote_list, verb_remote_probe,
-	verb_remote_gc, verb_remote_rm, verb_push, verb_pull;
+	verb_manifest, verb_build, verb_inspect, verb_explain, verb_osbuild, verb_help,
+	verb_gc, verb_verify, verb_pin, verb_unpin, verb_remote_add, verb_remote_list,
+	verb_remote_probe, verb_remote_gc, verb_remote_rm, verb_push, verb_pull;
 
 /* cli_store() - open the store (made on first use) and keep it in @cli */
 int cli_store(struct cli *cli, struct cop_store **ret_store, struct cop_error *err);

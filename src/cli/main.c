@@ -24,6 +24,7 @@ const struct verb *const cli_verbs[] = {
 	&verb_lock,
 	&verb_manifest,
 	&verb_inspect,
+	&verb_explain,
 	&verb_init,
 	&verb_commit,
 	&verb_digest,

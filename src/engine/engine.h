@@ -195,6 +195,17 @@ int engine_build(struct cop_store *store, struct manifest *manifest,
 		 json_t **ret_result, struct cop_error *err);
 
 /*
+ * engine_explain() - which stages the store has, and why others would run
+ *
+ * {"pipelines": [{"name", "id", "stages": [{"type", "id", "key", "cached", "digest"?,
+ * "nearest"?, "differs"?}]}]}: "differs" has a line for each difference from the
+ * checkpoint "nearest".  The manifest must have been loaded with places.  A new
+ * reference.
+ */
+int engine_explain(struct cop_store *store, struct manifest *manifest, json_t **ret_json,
+		   struct cop_error *err);
+
+/*
  * engine_run_command() - a command in the stage sandbox with a tree as /
  * @tree_path: absolute path of a writable tree
  * @argv:      NULL-terminated; empty: the tree's shell

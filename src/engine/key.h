@@ -11,19 +11,26 @@
 /*
  * struct key_parts - what a stage's key is made of beside the manifest
  * @base:   key of the stage before it, or NULL
- * @build:  key of the build pipeline, or key_of_host()
+ * @build:  key of the build pipeline, or NULL
+ * @host:   instead of that: key_of_host()
  * @runner: or NULL
  * @inputs: {pipeline id: its key} for its pipeline inputs; NULL without any
  */
 struct key_parts {
-	const char *base, *build;
+	const char *base, *build, *host;
 	const struct module *runner;
 	json_t *inputs;
 };
 
-/* key_compute() - the stage's modules must be known */
-int key_compute(const struct manifest_stage *stage, const struct key_parts *parts,
-		char key[SHA256_HEX + 1], struct cop_error *err);
+/* key_describe() - everything that the key stands for, each by a name, as a new
+ * reference; the stage's modules must be known.  It is kept beside the checkpoint, so
+ * that a person can be told what differs. */
+int key_describe(const struct manifest_stage *stage, const struct key_parts *parts,
+		 json_t **ret_json, struct cop_error *err);
 
-/* key_of_host() - distribution and version, from os-release */
-int key_of_host(char key[SHA256_HEX + 1], struct cop_error *err);
+/* key_compute() - the hash of that */
+int key_compute(const json_t *description, char key[SHA256_HEX + 1],
+		struct cop_error *err);
+
+/* key_of_host() - distribution and version, from os-release; freed by the caller */
+int key_of_host(char **ret_host, struct cop_error *err);

@@ -38,31 +38,34 @@ static int input_keys(const struct run *run, const struct manifest_stage *stage,
 static int pipeline_keys(const struct run *run, struct run_pipeline *pipeline,
 			 const char *host, struct cop_error *err)
 {
+	const char *build = pipeline->pipeline->build;
 	struct key_parts parts = {.runner = pipeline->pipeline->runner.module,
-				  .build = host};
+				  .host = build ? NULL : host};
 
 	for (size_t i = 0; i < pipeline->pipeline->n_stages; i++) {
 		const struct manifest_stage *stage = &pipeline->pipeline->stages[i];
+		struct run_stage *own = &pipeline->stages[i];
 		auto_json *inputs = NULL;
 		int r = input_keys(run, stage, &inputs, err);
 
-		if (pipeline->pipeline->build)
-			parts.build = key_of_tree(run, stage, pipeline->pipeline->build);
-
+		if (build)
+			parts.build = key_of_tree(run, stage, build);
 		parts.inputs = inputs;
 		if (r == 0)
-			r = key_compute(stage, &parts, pipeline->stages[i].key, err);
+			r = key_describe(stage, &parts, &own->parts, err);
+		if (r == 0)
+			r = key_compute(own->parts, own->key, err);
 		if (r < 0)
 			return r;
-		parts.base = pipeline->stages[i].key;
+		parts.base = own->key;
 	}
 	return 0;
 }
 
 int plan_keys(struct run *run, struct cop_error *err)
 {
-	char host[SHA256_HEX + 1];
-	int r = key_of_host(host, err);
+	auto_free char *host = NULL;
+	int r = key_of_host(&host, err);
 
 	for (size_t i = 0; i < run->manifest->n_pipelines && r == 0; i++)
 		r = pipeline_keys(run, &run->pipelines[i], host, err);

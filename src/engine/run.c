@@ -136,37 +136,6 @@ int run_read_tree(struct run *run, const struct manifest_stage *stage, const cha
 	return r < 0 ? r : cop_object_read(pipeline->object, ret_reader, err);
 }
 
-int run_hit(struct run *run, const struct manifest_stage *stage, const char *key,
-	    struct cop_digest *ret_digest, json_t **ret_metadata, struct cop_error *err)
-{
-	char hex[COP_DIGEST_HEX + 1];
-	struct cop_digest digest;
-	auto_json *meta = NULL;
-	const char *its_key;
-	int r = ref_get(run->store, REF_STAGE, stage->id, &digest, err);
-
-	/* Its meta speaks of the same digest, or counts as missing. */
-	if (r == 0)
-		r = ref_meta(run->store, REF_STAGE, stage->id, &meta, err);
-	if (r == -ENOENT)
-		return 0;
-	if (r < 0)
-		return r;
-	its_key = json_string_value(json_object_get(meta, "key"));
-	if (!its_key || strcmp(its_key, key) != 0)
-		return 0;
-	/* From here on no collection takes it. */
-	r = object_get(run->store, run->workdir, cop_digest_to_hex(&digest, hex), &digest,
-		       err);
-	if (r < 0)
-		return r == -ENOENT ? 0 : r;
-	ref_touch(run->store, REF_STAGE, stage->id);
-	*ret_digest = digest;
-	json_decref(*ret_metadata);
-	*ret_metadata = json_incref(json_object_get(meta, "metadata"));
-	return 1;
-}
-
 /* The locks since the last checkpoint. */
 struct flight {
 	struct store_lock **locks;
@@ -311,12 +280,12 @@ static int make_meta(const struct build *build, const struct manifest_stage *sta
 		     const struct stage_outcome *outcome, json_t **ret_meta,
 		     struct cop_error *err)
 {
+	const struct run_stage *own = &build->pipeline->stages[stage->number - 1];
 	auto_json *meta = json_pack(
-		"{s:s, s:s, s:s, s:s, s:f, s:b, s:O*}", "key",
-		build->pipeline->stages[stage->number - 1].key, "stage", stage->type,
-		"pipeline", stage->pipeline->name, "manifest",
-		build->run->manifest->digest, "seconds", outcome->seconds, "log",
-		outcome->log.size > 0, "metadata", build->pipeline->metadata);
+		"{s:s, s:O, s:s, s:s, s:s, s:f, s:b, s:O*}", "key", own->key, "parts",
+		own->parts, "stage", stage->type, "pipeline", stage->pipeline->name,
+		"manifest", build->run->manifest->digest, "seconds", outcome->seconds,
+		"log", outcome->log.size > 0, "metadata", build->pipeline->metadata);
 
 	if (!meta)
 		return err_oom(err);
@@ -357,6 +326,9 @@ static int commit(struct build *build, const struct manifest_stage *stage,
 	int r = make_meta(build, stage, outcome, &meta, err);
 
 	options.meta = meta;
+	if (r == 0)
+		r = run_keep_other(run, stage,
+				   build->pipeline->stages[stage->number - 1].key, err);
 	if (r == 0)
 		r = keep(build, stage, outcome, &options, err);
 	if (r == -ENOSPC && run_make_room(run))
@@ -596,6 +568,7 @@ static int make_pipelines(struct run *run, struct cop_error *err)
 	run->stages = calloc(n_stages + 1, sizeof(*run->stages));
 	if (!run->pipelines || !run->stages)
 		return err_oom(err);
+	run->n_stages = n_stages;
 	n_stages = 0;
 	for (size_t i = 0; i < n; i++) {
 		struct run_pipeline *pipeline = &run->pipelines[i];
@@ -613,6 +586,8 @@ static int make_pipelines(struct run *run, struct cop_error *err)
 static void run_done(struct run *run)
 {
 	(void)share_free(run->share);
+	for (size_t i = 0; i < run->n_stages; i++)
+		json_decref(run->stages[i].parts);
 	for (size_t i = 0; run->pipelines && i < run->manifest->n_pipelines; i++) {
 		(void)cop_object_free(run->pipelines[i].object);
 		json_decref(run->pipelines[i].stage_results);
@@ -691,4 +666,15 @@ int engine_build(struct cop_store *store, struct manifest *manifest,
 	if (r != -EINTR)
 		share_finish(run.share);
 	return r < 0 ? r : result_make(&run, ret_result, err);
+}
+
+int engine_explain(struct cop_store *store, struct manifest *manifest, json_t **ret_json,
+		   struct cop_error *err)
+{
+	cleanup_with(run_done) struct run run = {.store = store, .manifest = manifest};
+	int r = make_pipelines(&run, err);
+
+	if (r == 0)
+		r = plan_keys(&run, err);
+	return r < 0 ? r : explain_run(&run, ret_json, err);
 }

@@ -11,8 +11,10 @@
 #include "store/lock.h"
 #include "store/workdir.h"
 
+/* struct run_stage - @parts: what @key is the hash of */
 struct run_stage {
 	char key[SHA256_HEX + 1];
+	json_t *parts;
 };
 
 /*
@@ -49,6 +51,7 @@ struct run {
 	unsigned int n_work;  /* work directories so far */
 	bool made_room;	      /* see run_make_room() */
 	unsigned int n_to_run; /* pipelines of which something has to run */
+	size_t n_stages;
 };
 
 /* run_note() - a line for people */
@@ -81,6 +84,15 @@ bool run_has_work(const struct run_pipeline *pipeline);
  * cop_reader_close().  -ENOENT: no pipeline of this run makes it. */
 int run_read_tree(struct run *run, const struct manifest_stage *stage, const char *id,
 		  struct cop_reader **ret_reader, struct cop_error *err);
+
+/*
+ * run_look() - 1 when the store has a checkpoint of the stage with this key and its tree,
+ * else 0, or an errno
+ *
+ * This and what follows is in kept.c.
+ */
+int run_look(struct run *run, const struct manifest_stage *stage, const char *key,
+	     struct cop_digest *ret_digest, json_t **ret_meta, struct cop_error *err);
 
 /* run_hit() - 1 when the store has a usable checkpoint of the stage (id, key and digest
  * agree), with what its stages said of what they made as a new reference; else 0, or an
@@ -132,6 +144,15 @@ bool stage_is_out_of_space(const struct run *run, const struct stage_outcome *ou
 /* run_export() - the tree of a pipeline that was asked for, into OUTPUT/NAME */
 int run_export(struct run *run, const struct manifest_pipeline *asked, const char *name,
 	       struct cop_error *err);
+
+/* run_keep_other() - before a checkpoint of the stage is made with @key: one of its id
+ * with another key stays, by that key */
+int run_keep_other(const struct run *run, const struct manifest_stage *stage,
+		   const char *key, struct cop_error *err);
+
+/* explain_run() - for every stage whether the store has it, and if not, why; in explain.c
+ */
+int explain_run(struct run *run, json_t **ret_json, struct cop_error *err);
 
 /* result_add_stage() - what happened to a stage, for the result document */
 int result_add_stage(struct run_pipeline *pipeline,

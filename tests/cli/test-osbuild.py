@@ -406,6 +406,46 @@ def a_stage_that_takes_too_long_is_ended(p):
     assert time.monotonic() - start < 30 and "2 s" in result.stderr, result.stderr
 
 
+def explain(p, manifest):
+    path = p.top / "explained.json"
+    path.write_text(json.dumps(manifest))
+    result = subprocess.run([COPPICE, "--json", "--store", p.store, "explain", "--libdir", p.libdir, path],
+                            check=True, capture_output=True, text=True)
+    text = subprocess.run([COPPICE, "--store", p.store, "explain", "--libdir", p.libdir, path],
+                          check=True, capture_output=True, text=True).stdout
+    return json.loads(result.stdout)["pipelines"][0]["stages"], text
+
+
+def checkpoints_of_one_id_with_other_keys_stay(p):
+    """A module that changes and changes back finds what it made before."""
+    need_sandbox()
+    module = p.libdir / "stages" / "org.test.sh"
+    manifest = two(sh("echo 1 > f"))
+    ran = []
+    for text in (SHELL, SHELL + "# changed\n", SHELL, SHELL + "# changed\n"):
+        module.write_text(text)
+        ran.append("tree" in p.result(manifest, "--export", "tree", "--checkpoint", "tree")["log"])
+    assert ran == [True, True, False, False], ran
+
+
+def explain_names_what_differs(p):
+    need_sandbox()
+    module = p.libdir / "stages" / "org.test.sh"
+    stages, text = explain(p, two(sh("echo 1 > f", "echo 2 > g")))
+    assert not stages[0]["cached"] and "nearest" not in stages[0] and "nothing like it" in text, text
+    p.build(two(sh("echo 1 > f", "echo 2 > g")), "--export", "tree", "--checkpoint", "*")
+    stages, text = explain(p, two(sh("echo 1 > f", "echo 2 > g")))
+    assert [stage["cached"] for stage in stages] == [True, True] and text.count("cached") == 2, text
+    stages, text = explain(p, two(sh("echo 3 > f", "echo 2 > g")))
+    assert stages[0]["differs"] == ["option command differs"], stages
+    assert stages[1]["differs"] == ["the stage before it differs"], stages
+    module.write_text(SHELL + "# changed\n")
+    stages, text = explain(p, two(sh("echo 1 > f", "echo 2 > g")))
+    assert len(stages[0]["differs"]) == 1 and stages[0]["differs"][0].startswith(
+        "module stage org.test.sh: file "), stages
+    assert "would run: module stage org.test.sh" in text, text
+
+
 def a_store_of_osbuilds_is_left_alone(p):
     need_sandbox()
     p.store.mkdir()

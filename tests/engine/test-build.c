@@ -514,8 +514,10 @@ static void an_unknown_stage_names_where_it_was_looked_for(void **state)
 				   "'org.osbuild.nope2'}]}]}",
 				   &err),
 		     -EINVAL, &err);
-	assert_non_null(strstr(err.message, "manifest: .pipelines[0].stages[0]: unknown "
-					    "stage 'org.osbuild.nope' (looked in "));
+	assert_non_null(strstr(err.message,
+			       "manifest: .pipelines[0].stages[0]: could not "
+			       "find schema information for "
+			       "'org.osbuild.nope' (looked in "));
 	assert_non_null(strstr(err.message, "(and 1 more)"));
 }
 
