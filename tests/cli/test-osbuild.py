@@ -254,7 +254,7 @@ def sources_of_version_1_have_keys_of_their_own(p):
     assert json.loads(p.run("--inspect", "-", manifest=manifest).stdout) == {"pipeline": {}, **manifest}
     assert p.result(manifest) == {"success": True}
     assert (p.store / "sources" / "org.osbuild.files" / FOO).read_text() == "foo"
-    p.run("--inspect", "-", manifest={"sources": {"org.osbuild.files": {"items": {}}}}, status=2)
+    p.run("--inspect", "-", manifest={"sources": {"org.osbuild.files": {"items": {}}}}, status=1)
     p.run("--inspect", "-", manifest={"sources": {"org.osbuild.nope": {}}}, status=2)
 
 
