@@ -23,11 +23,24 @@ static bool disk_is_full(const struct run *run)
 		(st.f_files > 0 && st.f_favail == 0));
 }
 
-bool stage_is_out_of_space(const struct run *run, const struct stage_outcome *outcome)
+static bool is_out_of_space(const struct run *run, const struct stage_outcome *outcome)
 {
 	return outcome->status != 0 &&
 	       (disk_is_full(run) ||
 		strstr(buf_text(&outcome->log), "No space left on device"));
+}
+
+/* A module may have cleaned up behind itself, or filled some other disk. */
+bool stage_wants_room(const struct run *run, const struct stage_outcome *outcome)
+{
+	struct statvfs st;
+
+	if (outcome->status == 0)
+		return false;
+	if (disk_is_full(run))
+		return true;
+	return is_out_of_space(run, outcome) &&
+	       fstatvfs(store_fd(run->store), &st) == 0 && st.f_bavail < st.f_blocks / 5;
 }
 
 static const char *describe_death(const struct run *run,
@@ -42,7 +55,7 @@ static const char *describe_death(const struct run *run,
 			       run->options->stage_timeout);
 		return text;
 	}
-	if (stage_is_out_of_space(run, outcome))
+	if (is_out_of_space(run, outcome))
 		reason = ", the disk is full";
 	else if (outcome->out_of_memory)
 		reason = ", out of memory";

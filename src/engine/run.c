@@ -397,7 +397,7 @@ static int build_stage(struct build *build, const struct manifest_stage *stage,
 		run->monitor->stage_begin(run->monitor->data, &report);
 	r = stage_run(run, stage, object, &outcome, err);
 	if (!run->made_room &&
-	    (r == -ENOSPC || (r == 0 && stage_is_out_of_space(run, &outcome))))
+	    (r == -ENOSPC || (r == 0 && stage_wants_room(run, &outcome))))
 		return 1;
 	if (r < 0)
 		return err_prefix(err, r, "stage %u of pipeline '%s', %s", stage->number,

@@ -138,8 +138,8 @@ int stage_fail(struct run *run, const struct manifest_stage *stage,
 	       struct cop_object *object, const struct stage_outcome *outcome,
 	       struct cop_error *err);
 
-/* stage_is_out_of_space() - it failed, and the disk is full */
-bool stage_is_out_of_space(const struct run *run, const struct stage_outcome *outcome);
+/* stage_wants_room() - it failed, and the disk of the store is full */
+bool stage_wants_room(const struct run *run, const struct stage_outcome *outcome);
 
 /* run_export() - the tree of a pipeline that was asked for, into OUTPUT/NAME */
 int run_export(struct run *run, const struct manifest_pipeline *asked, const char *name,

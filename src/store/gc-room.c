@@ -32,6 +32,8 @@ int store_make_room(struct cop_store *store, uint64_t *ret_bytes, struct cop_err
 		return err_errno(err, "look at the file system of store '%s'",
 				 store->path);
 	request.min_free = min_u64((uint64_t)st.f_blocks * st.f_frsize / 10, ROOM_MAX);
+	/* What is free was not enough. */
+	request.min_free = max_u64(request.min_free, 2 * store_free_bytes(store));
 	/* Inodes can run out too. */
 	if (st.f_files > 0 && st.f_favail < st.f_files / 100)
 		request.min_free = store_free_bytes(store) +

@@ -90,7 +90,8 @@ struct gc_count gc_total(const struct gc_result *result);
 
 /*
  * store_make_room() - after -ENOSPC: collect garbage and, where that does not give a
- * tenth of the file system (4 GB at most), caches that were not used for the longest time
+ * tenth of the file system (4 GB at most) and twice of what is free now, caches that were
+ * not used for the longest time
  * @ret_bytes: what that gave; 0: it does not help to try again
  */
 int store_make_room(struct cop_store *store, uint64_t *ret_bytes, struct cop_error *err);

@@ -11,8 +11,11 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "base/fs.h"
 #include "base/text.h"
+#include "store/commit.h"
 #include "store/store.h"
+#include "view/view.h"
 
 #define INLINE_FOO \
 	"'sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae'"
@@ -658,6 +661,81 @@ static void two_at_once_run_each_stage_once(void **state)
 	assert_int_equal(n_ran, 2);
 }
 
+/* Of 6 MB, that was used long ago. */
+static void add_old_checkpoint(const struct fixture *fixture)
+{
+	const struct commit_directory_options options = {
+		.class = REF_STAGE,
+		.name = "00000000000000000000000000000000000000000000000000000000000000aa",
+		.source_epoch = -1};
+	static char bytes[6000000];
+	struct cop_error err = {};
+	struct cop_digest digest;
+	char path[128];
+	int fd;
+
+	memset(bytes, 'x', sizeof(bytes));
+	(void)snprintf(path, sizeof(path), "%s/old", fixture->path);
+	assert_int_equal(mkdir(path, 0755), 0);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_ok(fs_write_new(fd, "x", bytes, sizeof(bytes), 0644, &err), &err);
+	assert_ok(store_commit_directory(fixture->store, fd, &options, &digest, &err),
+		  &err);
+	(void)close(fd);
+}
+
+/* In a file system of 16 MB.  Exit status 0, or 77 where that cannot be had. */
+static void build_on_small_disk(struct fixture *fixture)
+{
+	static const char *const commands[] = {"head -c 6000000 /dev/urandom >y",
+					       "head -c 11000000 /dev/urandom >y"};
+	char path[128];
+	struct cop_error err = {};
+	bool overlay;
+
+	own_mounts();
+	cop_store_close(fixture->store);
+	(void)snprintf(path, sizeof(path), "%s/small", fixture->path);
+	if (mkdir(path, 0700) < 0 || mount("tmpfs", path, "tmpfs", 0, "size=16m") < 0)
+		_exit(77);
+	assert_ok(cop_store_open(path, COP_STORE_CREATE, &fixture->store, &err), &err);
+	overlay = text_starts_with(view_describe(fixture->store), "overlay");
+	add_old_checkpoint(fixture);
+	/* A copy view holds the new file twice until it is committed. */
+	assert_ok(fixture_sh(fixture, &err, "echo a >a", commands[overlay], NULL), &err);
+	assert_non_null(strstr(buf_text(&fixture->notes), "the disk is full: collected"));
+	/* On the overlay the stage itself meets the full disk, and the first one, which
+	 * was not kept, runs again; on the copy it is the commit. */
+	assert_int_equal(count_ran(fixture), overlay ? 3 : 2);
+	assert_true(
+		json_array_size(json_object_get(
+			json_array_get(json_object_get(fixture->result, "pipelines"), 0),
+			"stages")) == 2);
+	/* Not for ever. */
+	assert_fails(fixture_sh(fixture, &err, "head -c 17000000 /dev/urandom >z", NULL),
+		     -ECHILD, &err);
+	assert_non_null(strstr(err.message, "the disk is full"));
+	cop_store_close(fixture->store);
+	_exit(0);
+}
+
+static void a_full_disk_is_collected_once_and_the_build_goes_on(void **state)
+{
+	struct fixture *fixture = *state;
+	int status;
+	pid_t pid;
+
+	fixture_needs_sandbox();
+	pid = fork();
+	if (pid == 0)
+		build_on_small_disk(fixture);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 77)
+		skip();
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static void after_a_kill_the_next_run_works(void **state)
 {
 	struct fixture *fixture = *state;
@@ -709,6 +787,7 @@ int main(void)
 		WITH_STORE(an_export_does_not_replace_a_strangers_directory),
 		WITH_STORE(a_cancelled_run_ends_soon_and_leaves_nothing),
 		WITH_STORE(two_at_once_run_each_stage_once),
+		WITH_STORE(a_full_disk_is_collected_once_and_the_build_goes_on),
 		WITH_STORE(after_a_kill_the_next_run_works),
 	};
 
