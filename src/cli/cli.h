@@ -80,7 +80,8 @@ extern const struct verb verb_init, verb_status, verb_commit, verb_digest, verb_
 	verb_import, verb_run, verb_log, verb_mount, verb_umount, verb_lock, verb_boot,
 	verb_manifest, verb_build, verb_inspect, verb_explain, verb_osbuild, verb_help,
 	verb_gc, verb_verify, verb_pin, verb_unpin, verb_remote_add, verb_remote_list,
-	verb_remote_probe, verb_remote_gc, verb_remote_rm, verb_push, verb_pull;
+	verb_doctor, verb_remote_probe, verb_remote_gc, verb_remote_rm, verb_push,
+	verb_pull;
 
 /* cli_store() - open the store (made on first use) and keep it in @cli */
 int cli_store(struct cli *cli, struct cop_store **ret_store, struct cop_error *err);
@@ -121,6 +122,10 @@ int cli_read_epoch(const char *text, int64_t *ret_epoch, struct cop_error *err);
 int cli_commit_directory(struct cli *cli, const char *path,
 			 struct commit_directory_options *options,
 			 struct cop_digest *ret_digest, struct cop_error *err);
+
+/* cli_time() - seconds since 1970 as people read them, in UTC; returns @text */
+#define CLI_TIME_SIZE 64
+char *cli_time(int64_t seconds, char text[CLI_TIME_SIZE]);
 
 /* cli_print_json() - one document on standard output */
 int cli_print_json(const json_t *json, struct cop_error *err);

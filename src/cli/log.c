@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `log`: where a tree came from. */
 #include <string.h>
-#include <time.h>
 
 #include "base/text.h"
 #include "cli/cli.h"
 #include "store/ref.h"
+#include "store/settings.h"
 #include "json/json.h"
 
 struct found {
 	const struct cop_digest *digest;
 	struct cli *cli;
 	const char *id; /* of the stage that the user named, or NULL */
-	json_t *all;
-	int r;
+	json_t *all, *settings;
 };
 
 static int add_ref(struct found *found, enum ref_class class, const char *name,
@@ -27,8 +26,11 @@ static int add_ref(struct found *found, enum ref_class class, const char *name,
 		return 0;
 	if (found->id && strcmp(found->id, name) != 0)
 		return 0;
-	entry = json_pack("{s:s, s:s, s:s}", "class", ref_class_name(class), "name", name,
-			  "digest", cop_digest_to_hex(digest, hex));
+	entry = json_pack(
+		"{s:s, s:s, s:s, s:I, s:b}", "class", ref_class_name(class), "name", name,
+		"digest", cop_digest_to_hex(digest, hex), "last-used",
+		(json_int_t)store_ref_last_use(found->cli->store, class, name), "pinned",
+		(int)settings_is_pinned(found->settings, class, name));
 	if (ref_meta(found->cli->store, class, name, &meta, &err) == 0)
 		(void)json_object_set_new(entry, "meta", meta);
 	return json_array_append_new(found->all, entry) < 0 ? -ENOMEM : 0;
@@ -58,14 +60,10 @@ static void print_meta(const json_t *meta)
 		if (strcmp(key, "digest") == 0)
 			continue;
 		if (strcmp(key, "created") == 0 && json_is_integer(value)) {
-			time_t when = (time_t)json_integer_value(value);
-			char text[64] = "";
-			struct tm tm;
+			char text[CLI_TIME_SIZE];
 
-			if (gmtime_r(&when, &tm))
-				(void)strftime(text, sizeof(text),
-					       "%Y-%m-%d %H:%M:%S UTC", &tm);
-			(void)printf("  %-10s %s\n", key, text);
+			(void)printf("  %-10s %s\n", key,
+				     cli_time(json_integer_value(value), text));
 		} else if (json_is_string(value)) {
 			(void)printf("  %-10s %s\n", key, json_string_value(value));
 		} else if (json_is_integer(value)) {
@@ -79,6 +77,7 @@ static void print_meta(const json_t *meta)
 
 static int print_found(struct cli *cli, json_t *all, struct cop_error *err)
 {
+	char when[CLI_TIME_SIZE];
 	json_t *entry;
 	size_t i;
 
@@ -88,8 +87,14 @@ static int print_found(struct cli *cli, json_t *all, struct cop_error *err)
 		auto_buf text = {};
 		int r;
 
-		(void)printf("%s %s\n", class, name);
+		(void)printf("%s %s%s\n", class, name,
+			     json_is_true(json_object_get(entry, "pinned")) ? " (pinned)"
+									    : "");
 		print_meta(json_object_get(entry, "meta"));
+		(void)printf(
+			"  %-10s %s\n", "last used",
+			cli_time(json_integer_value(json_object_get(entry, "last-used")),
+				 when));
 		if (strcmp(class, "name") == 0)
 			continue;
 		r = store_log_read(cli->store, name, &text, err);
@@ -114,7 +119,7 @@ static const char *named_stage(const char *id)
 static int run_log(struct cli *cli, int argc, char **argv, struct cop_error *err)
 {
 	struct found found = {.cli = cli};
-	auto_json *all = json_array();
+	auto_json *all = json_array(), *settings = NULL;
 	struct cop_digest digest;
 	char hex[COP_DIGEST_HEX + 1];
 	int r;
@@ -128,7 +133,10 @@ static int run_log(struct cli *cli, int argc, char **argv, struct cop_error *err
 	found.id = named_stage(argv[0]);
 	if (found.id && strcmp(found.id, cop_digest_to_hex(&digest, hex)) == 0)
 		found.id = NULL; /* it was a digest */
-	r = ref_list(cli->store, REF_NAME, NULL, add_name, &found, err);
+	r = settings_read(cli->store, &settings, err);
+	found.settings = settings;
+	if (r == 0)
+		r = ref_list(cli->store, REF_NAME, NULL, add_name, &found, err);
 	if (r == 0)
 		r = ref_list(cli->store, REF_STAGE, NULL, add_stage, &found, err);
 	if (r == 0)

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <time.h>
 
 #include "base/fs.h"
 #include "base/log.h"
@@ -20,43 +21,25 @@
 #define LIST_MAX 256
 
 const struct verb *const cli_verbs[] = {
-	&verb_build,
-	&verb_lock,
-	&verb_manifest,
-	&verb_inspect,
-	&verb_explain,
-	&verb_init,
-	&verb_commit,
-	&verb_digest,
-	&verb_refs,
-	&verb_ref_set,
-	&verb_ref_rm,
-	&verb_ls,
-	&verb_cat,
-	&verb_dump,
-	&verb_diff,
-	&verb_export,
-	&verb_import,
-	&verb_boot,
-	&verb_run,
-	&verb_log,
-	&verb_mount,
-	&verb_umount,
-	&verb_verify,
-	&verb_gc,
-	&verb_pin,
-	&verb_unpin,
-	&verb_push,
-	&verb_pull,
-	&verb_remote_add,
-	&verb_remote_list,
-	&verb_remote_probe,
-	&verb_remote_gc,
-	&verb_remote_rm,
-	&verb_status,
-	&verb_osbuild,
-	&verb_help,
-	NULL,
+	&verb_build,	    &verb_lock,
+	&verb_manifest,	    &verb_inspect,
+	&verb_explain,	    &verb_init,
+	&verb_commit,	    &verb_digest,
+	&verb_refs,	    &verb_ref_set,
+	&verb_ref_rm,	    &verb_ls,
+	&verb_cat,	    &verb_dump,
+	&verb_diff,	    &verb_export,
+	&verb_import,	    &verb_boot,
+	&verb_run,	    &verb_log,
+	&verb_mount,	    &verb_umount,
+	&verb_verify,	    &verb_gc,
+	&verb_pin,	    &verb_unpin,
+	&verb_push,	    &verb_pull,
+	&verb_remote_add,   &verb_remote_list,
+	&verb_remote_probe, &verb_remote_gc,
+	&verb_remote_rm,    &verb_status,
+	&verb_osbuild,	    &verb_doctor,
+	&verb_help,	    NULL,
 };
 
 static int signal_pipe[2] = {-EBADF, -EBADF};
@@ -225,6 +208,17 @@ int cli_read_text(const char *path, uint64_t limit, struct buf *text,
 	}
 	r = fs_read_all(fd, limit, text, err);
 	return r < 0 ? err_prefix(err, r, "'%s'", path) : 0;
+}
+
+char *cli_time(int64_t seconds, char text[CLI_TIME_SIZE])
+{
+	time_t when = (time_t)seconds;
+	struct tm tm;
+
+	if (!gmtime_r(&when, &tm) ||
+	    strftime(text, CLI_TIME_SIZE, "%Y-%m-%d %H:%M:%S UTC", &tm) == 0)
+		(void)snprintf(text, CLI_TIME_SIZE, "%lld", (long long)seconds);
+	return text;
 }
 
 int cli_print_json(const json_t *json, struct cop_error *err)

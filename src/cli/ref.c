@@ -4,6 +4,7 @@
 
 #include "cli/cli.h"
 #include "store/ref.h"
+#include "store/settings.h"
 #include "json/json.h"
 
 struct listing {
@@ -82,12 +83,29 @@ const struct verb verb_ref_set = {
 	.run = run_ref_set,
 };
 
+static int refuse_pinned(struct cop_store *store, int argc, char **argv,
+			 struct cop_error *err)
+{
+	auto_json *settings = NULL;
+	int r = settings_read(store, &settings, err);
+
+	for (int i = 0; i < argc && r == 0; i++)
+		if (settings_is_pinned(settings, REF_NAME, argv[i]))
+			r = err_set(
+				err, -EPERM,
+				"remove ref '%s': it is pinned; coppice unpin %s first",
+				argv[i], argv[i]);
+	return r;
+}
+
 static int run_ref_rm(struct cli *cli, int argc, char **argv, struct cop_error *err)
 {
 	struct cop_store *store;
 	int r;
 
 	r = cli_store(cli, &store, err);
+	if (r == 0)
+		r = refuse_pinned(store, argc, argv, err);
 	for (int i = 0; i < argc && r == 0; i++)
 		r = cop_ref_remove(store, argv[i], err);
 	return r;

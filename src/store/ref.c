@@ -343,6 +343,15 @@ void ref_last_use(const struct cop_store *store, enum ref_class class, const cha
 	*ret = st.st_mtim;
 }
 
+int64_t store_ref_last_use(const struct cop_store *store, enum ref_class class,
+			   const char *name)
+{
+	struct timespec last_use;
+
+	ref_last_use(store, class, name, &last_use);
+	return last_use.tv_sec;
+}
+
 int ref_unlink(struct cop_store *store, enum ref_class class, const char *name)
 {
 	char path[REF_PATH_SIZE];

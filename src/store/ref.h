@@ -50,6 +50,10 @@ int ref_list(struct cop_store *store, enum ref_class class, const char *pattern,
 int ref_meta(struct cop_store *store, enum ref_class class, const char *name,
 	     json_t **ret_meta, struct cop_error *err);
 
+/* store_ref_last_use() - seconds since 1970; 0: there is no such ref */
+int64_t store_ref_last_use(const struct cop_store *store, enum ref_class class,
+			   const char *name);
+
 /* ref_touch() - last used now; failures do not matter */
 void ref_touch(struct cop_store *store, enum ref_class class, const char *name);
 

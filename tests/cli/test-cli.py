@@ -364,8 +364,9 @@ def skip(why):
     return Skipped(why)
 
 
-def main():
-    claims = [value for value in globals().values()
+def run_claims(space):
+    """Every claim of a module; Place() is made for each of them."""
+    claims = [value for value in space.values()
               if callable(value) and getattr(value, "__code__", None)
               and value.__code__.co_varnames[:1] == ("p",) and value.__code__.co_argcount == 1]
     failed = 0
@@ -389,4 +390,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_claims(globals()))

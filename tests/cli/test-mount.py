@@ -59,6 +59,40 @@ class Place:
         shutil.rmtree(self.top)
 
 
+def a_collection_takes_nothing_from_a_view(p):
+    """Neither what a mount shows, nor the base of what was changed in one."""
+    p.mount()
+    other = p.top / "other"
+    other.mkdir()
+    p.out("mount", "--write", "one", other)
+    (other / "new").write_text("n" * 100)
+    p.run("ref", "rm", "one")
+    p.run("gc")
+    subprocess.run(["sysctl", "-q", "vm.drop_caches=2"], check=False, capture_output=True)
+    assert (p.dir / "big").read_bytes() == (other / "big").read_bytes() == b"0123456789" * 1000
+    p.run("umount", p.dir)
+    p.run("gc")
+    assert (other / "big").read_bytes() == b"0123456789" * 1000
+    p.run("umount", other, "--commit", "two")
+    p.run("gc")
+    p.run("verify")
+    assert p.out("cat", "two", "big") == "0123456789" * 1000 and p.out("cat", "two", "new") == "n" * 100
+
+
+def an_image_mounted_by_others_stays(p):
+    """As `mount -t composefs` would: a mount that coppice knows nothing of."""
+    image = p.top / "store" / "objects" / p.digest[:2] / p.digest[2:]
+    result = subprocess.run(["mount", "-t", "erofs", "-o", "ro", image, p.dir], check=False, capture_output=True)
+    if result.returncode:  # before Linux 6.12
+        subprocess.run(["mount", "-t", "erofs", "-o", "ro,loop", image, p.dir], check=True)
+    p.run("ref", "rm", "one")
+    p.run("gc")
+    assert image.exists()
+    subprocess.run(["umount", p.dir], check=True)
+    p.run("gc")
+    assert not image.exists()
+
+
 def a_tree_is_mounted_and_unmounted(p):
     view = p.mount()
     assert (p.dir / "etc" / "hostname").read_text() == "here\n"
