@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The collection.  All the thinking is done without a lock, on a picture of the store;
- * then the store is taken exclusively for a fifth of a second at a time.  Whatever became
+ * then the store is taken exclusively for a tenth of a second at a time.  Whatever became
  * needed since (it is in refs, roots or mounted, as those who use something say so under
  * the shared lock) is marked before anything is removed.  So what goes was garbage both
  * when the picture was taken and when it goes.
@@ -20,13 +20,13 @@
 #include "store/settings.h"
 #include "json/json.h"
 
-#define HOLD_MS 200
+#define HOLD_MS 100
 /* What is new since the picture is marked without a lock when it is more than this. */
 #define FEW 16
 /* To free the blocks of large files takes time, in which others can go on. */
 #define LARGE (16 * MIB)
 /* So that others get their turn. */
-#define PAUSE_NS 2000000
+#define PAUSE_NS 10000000
 
 static uint64_t now_ms(void)
 {
