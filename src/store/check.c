@@ -248,7 +248,7 @@ static int look(struct checking *checking, struct context *context,
 
 	if (!check_path(check, path, sizeof(path)))
 		return -ENAMETOOLONG;
-	fd = openat(store->fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	fd = object_open_path(store, path);
 	if (fd < 0 && errno == EACCES && check->kind == CHECK_FILE && !store->read_only)
 		fd = open_marked(store, path);
 	else if (fd < 0)

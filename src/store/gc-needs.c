@@ -5,6 +5,7 @@
  * nowhere else), and images that are mounted.
  */
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -165,6 +166,9 @@ int object_lease(struct cop_store *store, const struct cop_digest *digest)
 
 	if (fd < 0)
 		return fd;
+	/* Whoever opens it meanwhile waits for us, and we are told by a signal; the usual
+	 * one would be our end. */
+	(void)fcntl(fd, F_SETSIG, SIGURG);
 	if (fcntl(fd, F_SETLEASE, F_WRLCK) == 0)
 		return TAKE_FD(fd);
 	/* Not every file system has leases: then only what was registered counts. */

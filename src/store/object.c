@@ -53,14 +53,24 @@ int object_exists(struct cop_store *store, const struct cop_digest *digest,
 	return S_ISREG(st.st_mode) && !object_is_damaged(store, digest);
 }
 
+int object_open_path(const struct cop_store *store, const char *path)
+{
+	int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+	int fd = openat(store->fd, path, flags);
+	struct stat st;
+
+	/* A collection looks for a moment whether it is mounted: see object_lease(). */
+	if (fd < 0 && errno == EWOULDBLOCK && is_there(store, path, &st))
+		fd = openat(store->fd, path, flags & ~O_NONBLOCK);
+	return fd;
+}
+
 int object_open_image(struct cop_store *store, const struct cop_digest *digest,
 		      struct cop_error *err)
 {
 	char path[STORE_PATH_SIZE];
-	int fd;
+	int fd = object_open_path(store, object_path(digest, path));
 
-	fd = openat(store->fd, object_path(digest, path),
-		    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return err_errno(err, "open '%s' in store '%s'", path, store->path);
 	return fd;

@@ -105,6 +105,9 @@ int pool_verify(const struct cop_store *store, const struct cop_digest *digest,
 int object_is_whole(const struct cop_store *store, const struct cop_digest *digest,
 		    uint64_t size);
 bool object_is_damaged(const struct cop_store *store, const struct cop_digest *digest);
+/* object_open_path() - an image, read-only, by its path.  Return: the fd, or -1 and errno.
+ */
+int object_open_path(const struct cop_store *store, const char *path);
 
 /* ---- list.c: which pool files an object needs, as the sorted beginnings of their digests
  */

@@ -149,6 +149,7 @@ static int put_aside(const struct repair *repair, const struct wound *wound,
 		     struct cop_error *err)
 {
 	char path[REF_PATH_SIZE], aside[REF_PATH_SIZE], hex[COP_DIGEST_HEX + 1];
+	int r;
 
 	if (wound->check.state == CHECK_GONE ||
 	    !check_path(&wound->check, path, sizeof(path)))
@@ -158,8 +159,13 @@ static int put_aside(const struct repair *repair, const struct wound *wound,
 		       wound->check.kind == CHECK_SOURCE
 			       ? strrchr(wound->check.name, '/') + 1
 			       : hex);
-	if (renameat(repair->store->fd, path, repair->store->fd, aside) < 0 &&
-	    errno != ENOENT)
+	/* Without a moment in which there is neither. */
+	if (wound->from && renameat2(workdir_fd(repair->workdir), hex, repair->store->fd,
+				     path, RENAME_EXCHANGE) == 0)
+		r = renameat(workdir_fd(repair->workdir), hex, repair->store->fd, aside);
+	else
+		r = renameat(repair->store->fd, path, repair->store->fd, aside);
+	if (r < 0 && errno != ENOENT)
 		return err_errno(err, "put '%s' aside", path);
 	return 0;
 }
@@ -191,22 +197,35 @@ static int write_list(const struct repair *repair, const struct wound *wound,
 	return 0;
 }
 
-static int put_back(const struct repair *repair, const struct wound *wound,
-		    struct cop_error *err)
+/* What must be there before. */
+static int prepare(const struct repair *repair, const struct wound *wound,
+		   struct cop_error *err)
 {
-	char path[REF_PATH_SIZE], shard[REF_PATH_SIZE], hex[COP_DIGEST_HEX + 1];
+	char path[REF_PATH_SIZE], shard[REF_PATH_SIZE];
 	int r = 0;
 
 	if (wound->check.kind == CHECK_OBJECT)
 		r = write_list(repair, wound, err);
 	if (r < 0 || !check_path(&wound->check, path, sizeof(path)))
 		return r;
-	hex_of(wound, hex);
 	(void)snprintf(shard, sizeof(shard), "%.*s", (int)(strrchr(path, '/') - path),
 		       path);
 	if (mkdirat(repair->store->fd, shard, 0700) < 0 && errno != EEXIST)
 		return err_errno(err, "make '%s'", shard);
-	if (renameat(workdir_fd(repair->workdir), hex, repair->store->fd, path) < 0)
+	return 0;
+}
+
+static int put_back(const struct repair *repair, const struct wound *wound,
+		    struct cop_error *err)
+{
+	char path[REF_PATH_SIZE], hex[COP_DIGEST_HEX + 1];
+
+	if (!check_path(&wound->check, path, sizeof(path)))
+		return 0;
+	hex_of(wound, hex);
+	/* ENOENT: it took the place of what is aside. */
+	if (renameat(workdir_fd(repair->workdir), hex, repair->store->fd, path) < 0 &&
+	    errno != ENOENT)
 		return err_errno(err, "put back '%s'", path);
 	return 0;
 }
@@ -227,7 +246,10 @@ static int exchange(const struct repair *repair, struct cop_error *err)
 
 			if (wound->check.kind != order[k])
 				continue;
-			r = put_aside(repair, wound, err);
+			if (wound->from)
+				r = prepare(repair, wound, err);
+			if (r == 0)
+				r = put_aside(repair, wound, err);
 			if (r == 0 && wound->from)
 				r = put_back(repair, wound, err);
 			/* It is fetched again when somebody asks for it. */

@@ -11,7 +11,7 @@
 
 #include "base/fs.h"
 #include "digest/verity.h"
-#include "store/gc.h"
+#include "store/gc-private.h"
 #include "store/settings.h"
 #include "store/usage.h"
 #include "json/json.h"
@@ -139,6 +139,31 @@ static void an_image_that_somebody_has_open_stays_with_its_files(void **state)
 	result = collect(scratch);
 	assert_int_equal(result.gone[GC_OBJECT].n, 1);
 	scratch_check(scratch, false);
+}
+
+/* The one who asks would be killed by the usual signal, the other one be turned away. */
+static void who_opens_an_image_while_it_is_asked_for_hurts_nobody(void **state)
+{
+	struct scratch *scratch = *state;
+	struct cop_digest digest;
+	struct cop_error err = {};
+	int lease, status;
+	pid_t pid;
+
+	fill(scratch);
+	digest = scratch_ref(scratch, "a");
+	lease = object_lease(scratch->store, &digest);
+	if (lease == -EOPNOTSUPP)
+		skip();
+	assert_true(lease >= 0);
+	pid = fork();
+	if (pid == 0)
+		_exit(object_open_image(scratch->store, &digest, &err) < 0);
+	/* The lock of a lease lasts for seconds, unless we let go. */
+	(void)usleep(100000);
+	(void)close(lease);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
 /* ---- side lists */
@@ -603,6 +628,7 @@ int main(void)
 		test(a_dry_run_counts_the_same_and_removes_nothing),
 		test(what_a_process_registered_stays_as_long_as_it_lives),
 		test(an_image_that_somebody_has_open_stays_with_its_files),
+		test(who_opens_an_image_while_it_is_asked_for_hurts_nobody),
 		test(a_side_list_that_is_not_whole_is_made_from_the_image),
 		test(no_file_goes_while_nobody_knows_what_a_name_needs),
 		test(a_cap_takes_failed_stages_then_old_checkpoints_then_names),
