@@ -16,6 +16,7 @@
  * @other_bytes: of directories, and of what is not ours
  */
 #define SNAPSHOT_MOUNTED 2
+#define SNAPSHOT_SHARDS	 256
 struct snapshot {
 	struct cop_digest *digests;
 	uint64_t *keys;
@@ -92,6 +93,7 @@ struct gc {
 	struct arena *arena;
 	struct snapshot objects, files;
 	struct map *marked; /* digests of objects whose files are marked */
+	struct timespec shards_seen[SNAPSHOT_SHARDS]; /* change times of objects/ab */
 	struct candidate *candidates;
 	size_t n_candidates, candidates_room;
 	uint64_t sources_bytes, source_directories;

@@ -9,7 +9,6 @@
 #include "base/text.h"
 #include "store/gc-private.h"
 
-#define SHARDS 256
 /* Digits of a name in a shard. */
 #define NAME_DIGITS (COP_DIGEST_HEX - 2)
 
@@ -24,7 +23,7 @@ struct shard {
 struct reading {
 	struct cop_store *store;
 	const char *directory;
-	struct shard shards[SHARDS];
+	struct shard shards[SNAPSHOT_SHARDS];
 };
 
 static int add_file(struct shard *shard, int fd, const char *name, unsigned int number)
@@ -81,7 +80,7 @@ static int read_shards(struct reading *reading, struct cop_error *err)
 
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < SHARDS && r == 0; i++)
+	for (size_t i = 0; i < SNAPSHOT_SHARDS && r == 0; i++)
 		r = work_add(work, &reading->shards[i]);
 	return work_finish(work, err);
 }
@@ -123,7 +122,7 @@ static int join(struct reading *reading, struct snapshot *snapshot, struct cop_e
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < SHARDS; i++)
+	for (size_t i = 0; i < SNAPSHOT_SHARDS; i++)
 		n += reading->shards[i].n;
 	snapshot->digests = calloc(n + 1, sizeof(*snapshot->digests));
 	snapshot->keys = calloc(n + 1, sizeof(*snapshot->keys));
@@ -132,7 +131,7 @@ static int join(struct reading *reading, struct snapshot *snapshot, struct cop_e
 	if (!snapshot->digests || !snapshot->keys || !snapshot->bytes ||
 	    !snapshot->is_live)
 		return err_oom(err);
-	for (size_t i = 0; i < SHARDS; i++) {
+	for (size_t i = 0; i < SNAPSHOT_SHARDS; i++) {
 		const struct shard *shard = &reading->shards[i];
 
 		snapshot->other_bytes += shard->other_bytes;
@@ -161,7 +160,7 @@ int snapshot_read(struct cop_store *store, const char *directory,
 	if (r == 0)
 		r = join(reading, snapshot, err);
 	snapshot->other_bytes += snapshot_directories(store, directory);
-	for (size_t i = 0; i < SHARDS; i++) {
+	for (size_t i = 0; i < SNAPSHOT_SHARDS; i++) {
 		free(reading->shards[i].digests);
 		free(reading->shards[i].bytes);
 	}

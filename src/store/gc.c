@@ -173,6 +173,53 @@ static int find_new_ref(void *data, const char *name, const struct cop_digest *d
 	return needs_add_object(news, digest);
 }
 
+static int find_new_object(struct gc *gc, struct needs *needs, const char *shard,
+			   const char *name)
+{
+	char hex[COP_DIGEST_HEX + 1];
+	struct cop_digest digest;
+
+	(void)snprintf(hex, sizeof(hex), "%.2s%.62s", shard, name);
+	if (cop_digest_parse(hex, &digest) < 0 ||
+	    snapshot_find(&gc->objects, &digest) >= 0)
+		return 0;
+	return needs_add_object(needs, &digest);
+}
+
+/*
+ * An object that is not in the picture stays this time, whether somebody needs it or not:
+ * so its files do, or it could be named by its digest and lack some.
+ */
+static int find_new_objects(struct gc *gc, struct needs *needs)
+{
+	for (unsigned int number = 0; number < SNAPSHOT_SHARDS; number++) {
+		struct timespec *seen = &gc->shards_seen[number];
+		char shard[3], path[STORE_PATH_SIZE];
+		auto_close int fd = -EBADF;
+		char **names = NULL;
+		struct stat st;
+		int r;
+
+		(void)snprintf(shard, sizeof(shard), "%02x", number);
+		(void)snprintf(path, sizeof(path), "objects/%s", shard);
+		if (fstatat(gc->store->fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+		    memcmp(seen, &st.st_ctim, sizeof(*seen)) == 0)
+			continue;
+		fd = openat(gc->store->fd, path,
+			    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		r = fd < 0 ? -errno : fs_list(fd, &names, NULL, NULL);
+		for (char **name = names; r == 0 && *name; name++)
+			r = find_new_object(gc, needs, shard, *name);
+		fs_list_free(names);
+		if (r < 0)
+			return r;
+		/* A clock is too coarse to tell what comes in the same moment. */
+		if (time(NULL) - st.st_ctim.tv_sec > 1)
+			*seen = st.st_ctim;
+	}
+	return 0;
+}
+
 /* All that is needed now, with the lock held. */
 static int read_needs(struct gc *gc, struct needs *needs, struct cop_error *err)
 {
@@ -183,6 +230,11 @@ static int read_needs(struct gc *gc, struct needs *needs, struct cop_error *err)
 	r = needs_read(gc->store, needs, err);
 	for (enum ref_class class = REF_NAME; class <= REF_FAILED && r == 0; class ++)
 		r = ref_list(gc->store, class, NULL, find_new_ref, needs, err);
+	if (r == 0) {
+		r = find_new_objects(gc, needs);
+		if (r < 0)
+			return err_code(err, r, "look for new objects");
+	}
 	if (r == -ENOMEM)
 		return err_oom(err);
 	return r;

@@ -538,11 +538,11 @@ static int run(struct verify *verify, struct cop_error *err)
 	r = verify->request->trees ? collect_trees(verify, err)
 				   : collect_store(verify, err);
 	if (r == 0)
-		r = check_all(store, verify->objects, verify->n_objects, NULL, err);
+		r = check_all(store, verify->objects, verify->n_objects, progress, err);
 	if (r == 0)
 		r = check_all(store, verify->files, verify->n_files, progress, err);
 	if (r == 0)
-		r = check_all(store, verify->sources, verify->n_sources, NULL, err);
+		r = check_all(store, verify->sources, verify->n_sources, progress, err);
 	if (r == 0)
 		r = judge_objects(verify, err);
 	if (r == 0)

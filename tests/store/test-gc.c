@@ -453,6 +453,8 @@ struct moment {
 	enum commit_step step;
 	int countdown;
 	bool kill;
+	bool forget;		  /* what was committed meanwhile */
+	struct cop_digest digest; /* of that */
 };
 
 static void at_step(void *data, enum commit_step step)
@@ -464,9 +466,11 @@ static void at_step(void *data, enum commit_step step)
 	if (moment->kill)
 		(void)raise(SIGKILL);
 	store_set_step_hook(NULL, NULL);
-	if (step == GC_PLANNED)
-		(void)commit(moment->scratch, "b", "b");
-	else
+	if (step == GC_PLANNED) {
+		moment->digest = commit(moment->scratch, "b", "b");
+		if (moment->forget)
+			forget(moment->scratch, "b");
+	} else
 		(void)collect(moment->scratch);
 }
 
@@ -480,6 +484,25 @@ static void what_is_published_after_the_plan_stays(void **state)
 	(void)collect(scratch);
 	scratch_check(scratch, false);
 	assert_true(has_ref(scratch, REF_NAME, "b"));
+}
+
+/* Nobody needs it any more, but as it stays till the next time, so must its files: there
+ * was another one like it when the picture was taken, and that went. */
+static void what_is_published_after_the_plan_is_whole_or_gone(void **state)
+{
+	struct scratch *scratch = *state;
+	struct moment moment = {.scratch = scratch, .step = GC_PLANNED, .forget = true};
+	struct cop_error err = {};
+
+	scratch_fill(scratch, "a/more", 1);
+	(void)commit(scratch, "a", "a");
+	scratch_fill(scratch, "b", 1);
+	forget(scratch, "a");
+	store_set_step_hook(at_step, &moment);
+	(void)collect(scratch);
+	assert_int_equal(scratch_count(scratch, "store/meta/files"), 1);
+	assert_ok(cop_ref_set(scratch->store, "b", &moment.digest, &err), &err);
+	scratch_check(scratch, false);
 }
 
 static void a_file_that_goes_under_a_writer_is_written_again(void **state)
@@ -636,6 +659,7 @@ int main(void)
 		test(sources_share_the_cap_with_checkpoints),
 		test(sizes_are_those_of_du),
 		test(what_is_published_after_the_plan_stays),
+		test(what_is_published_after_the_plan_is_whole_or_gone),
 		test(a_file_that_goes_under_a_writer_is_written_again),
 		test(a_killed_collection_leaves_nothing_for_the_next_but_garbage),
 		test(what_speaks_of_nothing_goes),
