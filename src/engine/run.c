@@ -425,11 +425,17 @@ static int start_over(struct build *build, size_t *next, struct cop_error *err)
 {
 	struct run_pipeline *pipeline = build->pipeline;
 	char hex[COP_DIGEST_HEX + 1];
-	bool fresh = cop_digest_is_null(&build->saved);
-	int r = cop_object_set_base(pipeline->object,
-				    fresh ? NULL : cop_digest_to_hex(&build->saved, hex),
-				    err);
+	const char *base = NULL;
+	struct cop_digest held;
+	int r = 0;
 
+	/* The view lets go of it, and the room must not be made of it. */
+	if (!cop_digest_is_null(&build->saved)) {
+		base = cop_digest_to_hex(&build->saved, hex);
+		r = object_get(build->run->store, build->run->workdir, base, &held, err);
+	}
+	if (r == 0)
+		r = cop_object_set_base(pipeline->object, base, err);
 	if (r < 0)
 		return r;
 	flight_land(&build->flight);
