@@ -9,8 +9,10 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <time.h>
 
+#include "base/fs.h"
 #include "base/text.h"
 
 #include "engine/plan.h"
@@ -18,6 +20,7 @@
 #include "engine/share.h"
 #include "store/gc.h"
 #include "store/object.h"
+#include "store/store.h"
 #include "json/json.h"
 
 void run_note(const struct run *run, const char *format, ...)
@@ -420,6 +423,24 @@ static int build_stage(struct build *build, const struct manifest_stage *stage,
 	return r;
 }
 
+/* The mounts of a process that has ended go a moment later, and with them what was
+ * removed; journals give blocks back when they are written. */
+static void wait_for_room(struct cop_store *store)
+{
+	const struct timespec pause = {.tv_nsec = 20000000};
+	struct statvfs before = {}, now = {};
+
+	for (int i = 0; i < 25; i++) {
+		(void)fs_sync_filesystem(store_fd(store), NULL);
+		if (fstatvfs(store_fd(store), &now) < 0)
+			return;
+		if (i > 4 && now.f_bfree == before.f_bfree)
+			return;
+		before = now;
+		(void)nanosleep(&pause, NULL);
+	}
+}
+
 /* What was written since the last checkpoint makes room first. */
 static int start_over(struct build *build, size_t *next, struct cop_error *err)
 {
@@ -440,6 +461,7 @@ static int start_over(struct build *build, size_t *next, struct cop_error *err)
 		return r;
 	flight_land(&build->flight);
 	(void)run_make_room(build->run);
+	wait_for_room(build->run->store);
 	run_note(build->run, "building again from stage %zu of pipeline '%s'",
 		 build->n_saved + 1, pipeline->pipeline->name);
 	while (json_array_size(pipeline->stage_results) > build->n_saved)
