@@ -9,10 +9,8 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/statvfs.h>
 #include <time.h>
 
-#include "base/fs.h"
 #include "base/text.h"
 
 #include "engine/plan.h"
@@ -43,28 +41,6 @@ int run_check_cancel(const struct run *run, struct cop_error *err)
 	if (fd.fd <= 0 || poll(&fd, 1, 0) <= 0)
 		return 0;
 	return err_set(err, -EINTR, "interrupted");
-}
-
-bool run_make_room(struct run *run)
-{
-	struct cop_error reason = {};
-	uint64_t n_bytes = 0;
-	char size[32];
-	int r;
-
-	if (run->made_room)
-		return false;
-	run->made_room = true;
-	r = store_make_room(run->store, &n_bytes, &reason);
-	if (r < 0)
-		run_note(run, "the disk is full, and nothing could be collected: %s",
-			 reason.message);
-	else if (n_bytes == 0)
-		run_note(run, "the disk is full, and there is nothing to collect");
-	else
-		run_note(run, "the disk is full: collected %s of garbage and caches",
-			 text_size(n_bytes, size, sizeof(size)));
-	return n_bytes > 0;
 }
 
 static const char *last_key(const struct run_pipeline *pipeline)
@@ -423,24 +399,6 @@ static int build_stage(struct build *build, const struct manifest_stage *stage,
 	return r;
 }
 
-/* The mounts of a process that has ended go a moment later, and with them what was
- * removed; journals give blocks back when they are written. */
-static void wait_for_room(struct cop_store *store)
-{
-	const struct timespec pause = {.tv_nsec = 20000000};
-	struct statvfs before = {}, now = {};
-
-	for (int i = 0; i < 25; i++) {
-		(void)fs_sync_filesystem(store_fd(store), NULL);
-		if (fstatvfs(store_fd(store), &now) < 0)
-			return;
-		if (i > 4 && now.f_bfree == before.f_bfree)
-			return;
-		before = now;
-		(void)nanosleep(&pause, NULL);
-	}
-}
-
 /* What was written since the last checkpoint makes room first. */
 static int start_over(struct build *build, size_t *next, struct cop_error *err)
 {
@@ -461,7 +419,7 @@ static int start_over(struct build *build, size_t *next, struct cop_error *err)
 		return r;
 	flight_land(&build->flight);
 	(void)run_make_room(build->run);
-	wait_for_room(build->run->store);
+	run_wait_for_room(build->run);
 	run_note(build->run, "building again from stage %zu of pipeline '%s'",
 		 build->n_saved + 1, pipeline->pipeline->name);
 	while (json_array_size(pipeline->stage_results) > build->n_saved)

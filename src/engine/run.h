@@ -47,9 +47,9 @@ struct run {
 	struct run_pipeline *pipelines; /* as in the manifest */
 	struct run_stage *stages;	/* of all pipelines, which point into it */
 	unsigned int number, total;	/* stages so far, and in all */
-	unsigned int lacking; /* of every sandbox, as sandbox_find_lacking() has it */
-	unsigned int n_work;  /* work directories so far */
-	bool made_room;	      /* see run_make_room() */
+	unsigned int lacking;  /* of every sandbox, as sandbox_find_lacking() has it */
+	unsigned int n_work;   /* work directories so far */
+	bool made_room;	       /* see run_make_room() */
 	unsigned int n_to_run; /* pipelines of which something has to run */
 	size_t n_stages;
 };
@@ -63,6 +63,9 @@ int run_check_cancel(const struct run *run, struct cop_error *err);
 /* run_make_room() - the disk is full: collect garbage and caches and say so, once in a
  * run.  False: that was done already, or gave nothing. */
 bool run_make_room(struct run *run);
+
+/* run_wait_for_room() - until what was removed is free: half a second at most */
+void run_wait_for_room(struct run *run);
 
 /*
  * run_maker_of() - the pipeline whose tree stands for that of @pipeline: the first that
