@@ -154,22 +154,43 @@ def a_pull_that_was_interrupted_goes_on_where_it_was(p):
     p.closers.append(server.close)
     proxy = Proxy(server.port, 1, 0.0, ("slow",))
     p.closers.append(proxy.close)
-    p.run("b", "remote", "add", "r", proxy.url)
+    # On a busy machine the signal may come too late: once more then.
+    for number in range(5):
+        store = f"b{number}"
+        p.run(store, "remote", "add", "r", proxy.url)
+        if not interrupt_pull(p, proxy, store):
+            continue
+        kept = sum(1 for f in (p.top / store / "files").rglob("*") if f.is_file())
+        got = p.json(store, "pull", "r", "one")
+        assert got["files"] == 40 - kept, (kept, got)
+        p.same_tree("a", store, "one")
+        if kept > 0:
+            return
+    raise AssertionError("no pull could be interrupted so that something was kept")
+
+
+def interrupt_pull(p, proxy, store):
+    """Ctrl-C as soon as a file has come over a slow line.  False: all had come by then."""
     proxy.rate = 1.0
-    pull = p.start("b", "pull", "r", "one")
-    while sum("/v1/p/" in path for _, path, _ in proxy.seen) < 4 and pull.poll() is None:
-        time.sleep(0.02)
-    time.sleep(0.6)
+    pull = p.start(store, "pull", "r", "one")
+    while pull.poll() is None and not has_file(p.top / store / "tmp", 900_000):
+        time.sleep(0.005)
     pull.send_signal(signal.SIGINT)
     _, text = pull.communicate(timeout=60)
     proxy.rate = 0
-    if pull.returncode == 0:
-        raise Skipped("the pull was done before it could be interrupted")
-    assert pull.returncode == 130, (pull.returncode, text)
-    kept = sum(1 for f in (p.top / "b" / "files").rglob("*") if f.is_file())
-    got = p.json("b", "pull", "r", "one")
-    assert kept > 0 and got["files"] == 40 - kept, (kept, got)
-    p.same_tree("a", "b", "one")
+    assert pull.returncode in (0, 130), (pull.returncode, text)
+    return pull.returncode == 130
+
+
+def has_file(folder, size):
+    for here, _, files in os.walk(folder):
+        for name in files:
+            try:
+                if os.lstat(os.path.join(here, name)).st_size == size:
+                    return True
+            except FileNotFoundError:
+                pass
+    return False
 
 
 def a_remote_that_goes_away_while_it_is_pushed_to_leaves_no_name(p):
