@@ -45,24 +45,56 @@ static int put(struct marker *marker, struct cop_error *err)
 	return r;
 }
 
-/* One that is locked belongs to somebody else. */
-static bool take(int dir_fd, const char *name, int flags, struct marker *marker)
+/* One that is locked belongs to somebody else, and one without a name to nobody.  Return:
+ * 0, -EWOULDBLOCK, or why it cannot be opened. */
+static int take(int dir_fd, const char *name, int flags, struct marker *marker)
 {
 	auto_close int fd =
 		openat(dir_fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC | flags, 0600);
+	struct stat st;
 
-	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return false;
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	/* Whoever had it was done with it after we opened it. */
+	if (st.st_nlink == 0)
+		return -EWOULDBLOCK;
 	marker->fd = TAKE_FD(fd);
 	(void)snprintf(marker->id, sizeof(marker->id), "%s", name);
-	return true;
+	return 0;
 }
 
-static int find(struct remote *remote, struct marker *marker, struct cop_error *err)
+static int find(int dir_fd, struct marker *marker, struct cop_error *err)
+{
+	char **names = NULL;
+	size_t n = 0;
+	int r = fs_list(dir_fd, &names, &n, err);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < n && marker->fd < 0; i++)
+		(void)take(dir_fd, names[i], 0, marker);
+	fs_list_free(names);
+	return 0;
+}
+
+static int make(int dir_fd, struct marker *marker, struct cop_error *err)
+{
+	char name[FS_TEMPORARY_NAME];
+	int r;
+
+	/* Another push of this store may find it before we have locked it; then it has
+	 * that one, and we need another. */
+	do {
+		(void)fs_temporary_name(name);
+		r = take(dir_fd, name + strlen(".tmp-"), O_CREAT | O_EXCL, marker);
+	} while (r == -EWOULDBLOCK);
+	return r < 0 ? err_code(err, r, "make a push marker") : 0;
+}
+
+static int find_or_make(struct remote *remote, struct marker *marker,
+			struct cop_error *err)
 {
 	auto_close int dir_fd = -EBADF;
-	char name[FS_TEMPORARY_NAME], **names = NULL;
-	size_t n = 0;
 	int r;
 
 	if (mkdirat(remote->dir_fd, "push", 0700) < 0 && errno != EEXIST)
@@ -70,18 +102,8 @@ static int find(struct remote *remote, struct marker *marker, struct cop_error *
 	dir_fd = fs_open_plain(remote->dir_fd, "push", O_RDONLY | O_DIRECTORY, 0, err);
 	if (dir_fd < 0)
 		return dir_fd;
-	r = fs_list(dir_fd, &names, &n, err);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < n && marker->fd < 0; i++)
-		(void)take(dir_fd, names[i], 0, marker);
-	fs_list_free(names);
-	if (marker->fd >= 0)
-		return 0;
-	(void)fs_temporary_name(name);
-	return take(dir_fd, name + strlen(".tmp-"), O_CREAT | O_EXCL, marker)
-		       ? 0
-		       : err_errno(err, "make a push marker");
+	r = find(dir_fd, marker, err);
+	return r < 0 || marker->fd >= 0 ? r : make(dir_fd, marker, err);
 }
 
 int marker_begin(struct remote *remote, struct marker *marker, struct cop_error *err)
@@ -89,7 +111,7 @@ int marker_begin(struct remote *remote, struct marker *marker, struct cop_error 
 	int r;
 
 	*marker = (struct marker){.remote = remote, .fd = -EBADF};
-	r = find(remote, marker, err);
+	r = find_or_make(remote, marker, err);
 	return r < 0 ? r : put(marker, err);
 }
 
