@@ -29,9 +29,24 @@ int journal_add(struct remote *remote, const char *pack_id, uint64_t pack_size,
 		      : fs_replace_at(fd, pack_id, bytes.data, bytes.size, 0600, err);
 }
 
-void journal_clear(struct remote *remote)
+void journal_done(struct journal *journal)
 {
-	(void)fs_remove_all(remote->dir_fd, "journal", true, NULL);
+	fs_list_free(journal->names);
+}
+
+void journal_clear(const struct remote *remote, const struct journal *journal,
+		   const struct upload *upload)
+{
+	auto_close int fd =
+		fs_open_plain(remote->dir_fd, "journal", O_RDONLY | O_DIRECTORY, 0, NULL);
+	char name[SHA256_HEX + 1];
+
+	if (fd < 0)
+		return;
+	for (size_t i = 0; i < journal->n; i++)
+		(void)unlinkat(fd, journal->names[i], 0);
+	for (size_t i = 0; i < upload->n_packs; i++)
+		(void)unlinkat(fd, hex_encode(upload->packs[i].id, SHA256_SIZE, name), 0);
 }
 
 /* A piece of a large file, which may have others in other packs. */
@@ -174,6 +189,8 @@ static int look(struct remote *remote, char *const *names, size_t n, bool *is_th
 	r = transport_run(remote->transport, requests, n, err);
 	for (size_t i = 0; i < n; i++) {
 		is_there[i] = requests[i].result == 0;
+		if (r == 0 && !is_there[i] && requests[i].result != -ENOENT)
+			r = err_copy(err, &requests[i].error);
 		request_done(&requests[i]);
 	}
 	free(requests);
@@ -208,25 +225,39 @@ static int load(struct remote *remote, int dir_fd, char **names, size_t n,
 	return add_large_files(writer, &pieces, err);
 }
 
-int journal_load(struct remote *remote, const struct segment **ret_segment,
-		 struct cop_error *err)
+/* Drops, of all names, what is no pack's: another push may be writing it. */
+static size_t keep_packs(char **names, size_t n)
+{
+	struct cop_digest digest;
+	size_t n_kept = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (digest_is(names[i], &digest))
+			names[n_kept++] = names[i];
+		else
+			free(names[i]);
+	}
+	names[n_kept] = NULL;
+	return n_kept;
+}
+
+int journal_load(struct remote *remote, struct journal *journal, struct cop_error *err)
 {
 	auto_close int fd =
 		fs_open_plain(remote->dir_fd, "journal", O_RDONLY | O_DIRECTORY, 0, NULL);
 	auto_ptr(segment_writer) writer = segment_writer_new(err);
 	struct segment *segment = NULL;
-	char name[SHA256_HEX + 1], **names = NULL;
+	char name[SHA256_HEX + 1];
 	auto_buf bytes = {};
-	size_t n = 0;
 	int r;
 
-	*ret_segment = NULL;
+	*journal = (struct journal){};
 	if (!writer)
 		return -ENOMEM;
-	if (fd < 0 || fs_list(fd, &names, &n, NULL) < 0)
+	if (fd < 0 || fs_list(fd, &journal->names, &journal->n, NULL) < 0)
 		return 0;
-	r = load(remote, fd, names, n, writer, err);
-	fs_list_free(names);
+	journal->n = keep_packs(journal->names, journal->n);
+	r = load(remote, fd, journal->names, journal->n, writer, err);
 	if (r < 0 || segment_writer_is_empty(writer))
 		return r;
 	r = segment_writer_finish(writer, &bytes, name, err);
@@ -235,6 +266,6 @@ int journal_load(struct remote *remote, const struct segment **ret_segment,
 	if (r == 0)
 		r = catalogue_add(remote->catalogue, segment, err);
 	if (r == 0)
-		*ret_segment = catalogue_segment(remote->catalogue, name);
+		journal->segment = catalogue_segment(remote->catalogue, name);
 	return r;
 }

@@ -184,13 +184,25 @@ int upload_run(struct upload *upload, struct cop_error *err);
 
 /* ---- journal.c: packs that an unfinished push has sent */
 
+/*
+ * struct journal - what earlier pushes left, or others of this store have sent so far
+ * @names: the packs; @segment: what they hold, as a segment of the catalogue; NULL:
+ * nothing
+ */
+struct journal {
+	char **names;
+	size_t n;
+	const struct segment *segment;
+};
+void journal_done(struct journal *journal);
+
 int journal_add(struct remote *remote, const char *pack_id, uint64_t pack_size,
 		const void *tail, size_t size, struct cop_error *err);
-/* journal_load() - what the packs hold that are still there, as a segment of the
- * catalogue; NULL: nothing */
-int journal_load(struct remote *remote, const struct segment **ret_segment,
-		 struct cop_error *err);
-void journal_clear(struct remote *remote);
+/* journal_load() - the packs that are still there */
+int journal_load(struct remote *remote, struct journal *journal, struct cop_error *err);
+/* journal_clear() - an index says now what was in @journal and in the packs of @upload */
+void journal_clear(const struct remote *remote, const struct journal *journal,
+		   const struct upload *upload);
 
 /* ---- marker.c: v1/w/ID, which keeps collections away from a push */
 

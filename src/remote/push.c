@@ -37,7 +37,7 @@ struct push {
 	struct pushed *objects;
 	size_t n_objects;
 	struct names listed;
-	const struct segment *journal;
+	struct journal journal;
 	struct upload upload;
 	struct map *wanted;	      /* files to send: digest -> anything */
 	char segment[SHA256_HEX + 1]; /* of this push; "": none */
@@ -51,6 +51,7 @@ static void push_done(struct push *push)
 	free(push->objects);
 	free(push->listed.list);
 	map_free(push->wanted);
+	journal_done(&push->journal);
 	upload_done(&push->upload);
 	(void)workdir_free(push->workdir);
 }
@@ -466,7 +467,7 @@ static int count_uses(const struct push *push, const struct pushed *object,
 	     node = tree_next(node))
 		if (!node->link && node->digest &&
 		    catalogue_file(catalogue, node->digest, &segment) &&
-		    segment != push->journal)
+		    segment != push->journal.segment)
 			r = count_use(uses, segment, err);
 	for (size_t i = 0; i < object->plan.n_trees && r == 0; i++)
 		if (catalogue_tree(catalogue, &object->plan.trees[i], &segment))
@@ -550,7 +551,7 @@ static int put_index(struct push *push, struct cop_error *err)
 		return -ENOMEM;
 	r = enter_uploaded(&push->upload, writer, err);
 	if (r == 0)
-		r = copy_journal(push->journal, writer, err);
+		r = copy_journal(push->journal.segment, writer, err);
 	for (size_t i = 0; i < push->n_objects && r == 0; i++)
 		if (!push->objects[i].is_done)
 			r = plan_object(push, &push->objects[i], writer, err);
@@ -565,7 +566,7 @@ static int put_index(struct push *push, struct cop_error *err)
 	if (r == 0)
 		r = state_keep_segment(remote, bytes.data, bytes.size, err);
 	if (r == 0)
-		journal_clear(remote);
+		journal_clear(remote, &push->journal, &push->upload);
 	return r;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Markers of pushes that begin at once: flock(2) of this program lets another push act
+/* Pushes of one store that run at once.  flock(2) of this program lets another push act
  * between the opening and the locking of a marker's file. */
 #include "testlib.h"
 
@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "remote/private.h"
 
 struct place {
@@ -49,7 +50,7 @@ static int begin(void **state)
 	struct cop_error err = {};
 	char url[80];
 
-	place = (struct place){.top = "/tmp/coppice-test-marker-XXXXXX"};
+	place = (struct place){.top = "/tmp/coppice-test-pushes-XXXXXX"};
 	assert_non_null(mkdtemp(place.top));
 	(void)snprintf(url, sizeof(url), "file://%s", place.top);
 	assert_ok(transport_open(&(struct transport_options){.url = url},
@@ -132,6 +133,36 @@ static void a_marker_of_a_push_that_was_killed_is_taken_over(void **state)
 	assert_int_equal(n_files(place, "push"), 0);
 }
 
+/* Each clears what it has sent itself, and what it found. */
+static void a_push_that_ends_leaves_the_journal_of_another_alone(void **state)
+{
+	struct place *place = *state;
+	struct remote *remote = &place->remote;
+	struct upload_pack mine = {.id = {1}}, theirs = {.id = {2}};
+	struct upload upload = {.packs = &mine, .n_packs = 1};
+	struct journal found = {};
+	struct cop_error err = {};
+	char id[SHA256_HEX + 1];
+
+	assert_ok(journal_load(remote, &found, &err), &err);
+	(void)hex_encode(mine.id, SHA256_SIZE, id);
+	assert_ok(journal_add(remote, id, 100, "tail", 4, &err), &err);
+	(void)hex_encode(theirs.id, SHA256_SIZE, id);
+	assert_ok(journal_add(remote, id, 100, "tail", 4, &err), &err);
+	journal_clear(remote, &found, &upload);
+	assert_int_equal(n_files(place, "journal"), 1);
+	journal_done(&found);
+
+	/* A pack that the place does not have is no use; one that is being entered is
+	 * left alone. */
+	assert_ok(fs_replace_at(remote->dir_fd, "journal/.tmp-1", "x", 1, 0600, &err),
+		  &err);
+	assert_ok(journal_load(remote, &found, &err), &err);
+	assert_null(found.segment);
+	journal_done(&found);
+	assert_int_equal(n_files(place, "journal"), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -141,6 +172,8 @@ int main(void)
 			a_marker_whose_push_ends_just_then_is_not_taken_over, begin, end),
 		cmocka_unit_test_setup_teardown(
 			a_marker_of_a_push_that_was_killed_is_taken_over, begin, end),
+		cmocka_unit_test_setup_teardown(
+			a_push_that_ends_leaves_the_journal_of_another_alone, begin, end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
