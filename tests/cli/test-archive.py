@@ -19,12 +19,11 @@ import sys
 import tarfile
 import tempfile
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from claims import Skipped, run_claims  # noqa: E402
+
 COPPICE = sys.argv[1]
 SEED = int(os.environ.get("COPPICE_SEED", "7"))
-
-
-class Skip(Exception):
-    pass
 
 
 class Place:
@@ -149,7 +148,7 @@ def a_directory_that_was_exported_is_imported_as_it_was(p):
 
 def gnu_tar_lays_out_what_was_exported(p):
     if os.geteuid() != 0:
-        raise Skip("not root")
+        raise Skipped("not root")
     digest = p.out("commit", p.rich_tree(), "rich")
     p.run("export", "rich", p.top / "a.tar", "--format", "tar")
     (p.top / "laid").mkdir()
@@ -382,7 +381,7 @@ def a_full_pipe_is_an_error(p):
 
 def plain_users_keep_what_they_could_not_make(p):
     if os.geteuid() != 0:
-        raise Skip("not root")
+        raise Skipped("not root")
     digest = p.out("commit", p.rich_tree(), "rich")
     data = p.run("export", "rich", "-").stdout
     os.chmod(p.top, 0o755)
@@ -417,26 +416,7 @@ def random_damage_never_crashes(p):
 
 
 def main():
-    claims = [value for value in globals().values()
-              if callable(value) and getattr(value, "__code__", None) is not None
-              and value.__code__.co_varnames[:1] == ("p",) and value.__code__.co_argcount == 1]
-    wanted = sys.argv[2:]
-    failed = 0
-    for claim in claims:
-        if wanted and claim.__name__ not in wanted:
-            continue
-        place = Place()
-        try:
-            claim(place)
-            print(f"[       OK ] {claim.__name__}", flush=True)
-        except Skip as reason:
-            print(f"[  SKIPPED ] {claim.__name__}: {reason}", flush=True)
-        except Exception as error:  # noqa: BLE001
-            failed += 1
-            print(f"[  FAILED  ] {claim.__name__}: {error!r}"[:3000], flush=True)
-        finally:
-            place.close()
-    return 1 if failed else 0
+    return run_claims(globals(), Place, sys.argv[2:])
 
 
 if __name__ == "__main__":

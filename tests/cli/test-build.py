@@ -15,6 +15,9 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from claims import run_claims  # noqa: E402
+
 COPPICE = os.path.abspath(sys.argv[1])
 TOP = pathlib.Path(sys.argv[2])
 
@@ -304,25 +307,9 @@ def main():
     if why:
         print(f"skipped: {why}")
         return 77
-    claims = [value for value in globals().values()
-              if callable(value) and getattr(value, "__code__", None)
-              and value.__code__.co_varnames[:1] == ("p",) and value.__code__.co_argcount == 1]
-    failed = 0
-    for claim in claims:
-        place = Place()
-        print(f"[ RUN      ] {claim.__name__}", flush=True)
-        try:
-            claim(place)
-        except Exception as problem:  # a claim that breaks has failed, and the next still runs
-            failed += 1
-            print(f"{type(problem).__name__}: {problem}")
-            print(f"[  FAILED  ] {claim.__name__}", flush=True)
-        else:
-            print(f"[       OK ] {claim.__name__}", flush=True)
-        finally:
-            place.close()
+    status = run_claims(globals(), Place)
     shutil.rmtree(Place.shared[0].top)
-    return 1 if failed else 0
+    return status
 
 
 if __name__ == "__main__":

@@ -17,6 +17,9 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from claims import Skipped, run_claims  # noqa: E402
+
 COPPICE = sys.argv[1]
 HEX = re.compile(r"^[0-9a-f]{64}$")
 
@@ -213,7 +216,7 @@ def unreadable_files_are_errors_and_leave_no_trace(p):
 
 def a_store_of_another_owner_is_refused_by_name(p):
     if os.geteuid() != 0:
-        return skip("another owner takes root")
+        raise Skipped("another owner takes root")
     p.run("init")
     os.chown(p.store, 1234, 1234)
     line = p.error("refs")
@@ -306,13 +309,13 @@ def ctrl_c_leaves_a_store_that_works(p):
 
 def a_full_disk_is_one_line_and_changes_nothing(p):
     if os.geteuid() != 0:
-        return skip("mounting takes root")
+        raise Skipped("mounting takes root")
     small = p.top / "small"
     small.mkdir()
     result = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", small], check=False,
                             capture_output=True)
     if result.returncode:
-        return skip("mounting is not permitted here")
+        raise Skipped("mounting is not permitted here")
     try:
         p.store = small / "store"
         p.run("commit", p.tree, "one")
@@ -355,39 +358,5 @@ def names_with_newlines_leave_an_error_in_one_line(p):
     assert "two\\nlines" in p.error("cat", "one", name)
 
 
-class Skipped:
-    def __init__(self, why):
-        self.why = why
-
-
-def skip(why):
-    return Skipped(why)
-
-
-def run_claims(space):
-    """Every claim of a module; Place() is made for each of them."""
-    claims = [value for value in space.values()
-              if callable(value) and getattr(value, "__code__", None)
-              and value.__code__.co_varnames[:1] == ("p",) and value.__code__.co_argcount == 1]
-    failed = 0
-    for claim in claims:
-        place = Place()
-        print(f"[ RUN      ] {claim.__name__}")
-        try:
-            outcome = claim(place)
-        except Exception as problem:  # a claim that breaks has failed, and the next still runs
-            failed += 1
-            print(f"{type(problem).__name__}: {problem}")
-            print(f"[  FAILED  ] {claim.__name__}", flush=True)
-        else:
-            mark = "  SKIPPED " if isinstance(outcome, Skipped) else "       OK "
-            if isinstance(outcome, Skipped):
-                print(f"skipped: {outcome.why}")
-            print(f"[{mark}] {claim.__name__}", flush=True)
-        finally:
-            place.close()
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(run_claims(globals()))
+    sys.exit(run_claims(globals(), Place))

@@ -14,6 +14,9 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from claims import run_claims  # noqa: E402
+
 COPPICE = sys.argv[1]
 ID = re.compile(r"^[0-9a-f]{16}$")
 CLONE_NEWNS, MS_REC, MS_SLAVE = 0x20000, 0x4000, 0x80000
@@ -183,23 +186,7 @@ def main():
     if not re.search("^view: +overlay", view, re.M):
         print("skipped:", view)
         return 77
-    failed = 0
-    for claim in [value for value in globals().values() if callable(value)
-                  and getattr(value, "__code__", None) and value.__code__.co_varnames[:1] == ("p",)
-                  and value.__code__.co_argcount == 1]:
-        place = Place()
-        print(f"[ RUN      ] {claim.__name__}")
-        try:
-            claim(place)
-        except Exception as problem:  # a claim that breaks has failed, and the next still runs
-            failed += 1
-            print(f"{type(problem).__name__}: {problem}")
-            print(f"[  FAILED  ] {claim.__name__}", flush=True)
-        else:
-            print(f"[       OK ] {claim.__name__}", flush=True)
-        finally:
-            place.close()
-    return 1 if failed else 0
+    return run_claims(globals(), Place)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,9 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from claims import Skipped, run_claims  # noqa: E402
+
 COPPICE = os.path.abspath(sys.argv[1])
 LIBDIR = pathlib.Path(sys.argv[2])
 GOLDEN = pathlib.Path(os.environ["COPPICE_GOLDEN"]) / "osbuild"
@@ -36,10 +39,6 @@ options = json.load(open("/run/osbuild/api/arguments"))["options"]
 os.chdir("/run/osbuild/tree")
 sys.exit(subprocess.run(["/bin/sh", "-c", options["command"]], check=False).returncode)
 """
-
-
-class Skipped(Exception):
-    pass
 
 
 def need_sandbox():
@@ -466,29 +465,7 @@ def a_verb_is_the_same_program(p):
 
 
 def main():
-    claims = [value for value in globals().values()
-              if callable(value) and getattr(value, "__code__", None)
-              and value.__code__.co_varnames[:1] == ("p",) and value.__code__.co_argcount == 1]
-    only = sys.argv[3:]
-    failed = 0
-    for claim in claims:
-        if only and claim.__name__ not in only:
-            continue
-        place = Place()
-        print(f"[ RUN      ] {claim.__name__}")
-        try:
-            claim(place)
-        except Skipped as why:
-            print(f"skipped: {why}\n[  SKIPPED ] {claim.__name__}", flush=True)
-        except Exception as problem:  # a claim that breaks has failed, and the next still runs
-            failed += 1
-            print(f"{type(problem).__name__}: {problem}")
-            print(f"[  FAILED  ] {claim.__name__}", flush=True)
-        else:
-            print(f"[       OK ] {claim.__name__}", flush=True)
-        finally:
-            place.close()
-    return 1 if failed else 0
+    return run_claims(globals(), Place, sys.argv[3:])
 
 
 if __name__ == "__main__":

@@ -16,8 +16,9 @@ import sys
 import tempfile
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import foreign  # noqa: E402
+from claims import run_claims  # noqa: E402
 
 COPPICE, OURS, GOLDEN = (os.path.abspath(path) for path in sys.argv[1:4])
 GOLDEN = pathlib.Path(GOLDEN) / "osbuild" / "runs"
@@ -599,25 +600,7 @@ def main():
     if why:
         print(f"skipped: {why}")
         return 77
-    claims = [value for value in globals().values()
-              if callable(value) and getattr(value, "__code__", None)
-              and value.__code__.co_varnames[:1] == ("p",) and value.__code__.co_argcount == 1]
-    failed = 0
-    for claim in claims:
-        if len(sys.argv) > 4 and claim.__name__ not in sys.argv[4:]:
-            continue
-        place = Place()
-        print(f"[ RUN      ] {claim.__name__}", flush=True)
-        try:
-            claim(place)
-            place.close()
-        except Exception as problem:  # a claim that breaks has failed, and the next still runs
-            failed += 1
-            print(f"{type(problem).__name__}: {problem}")
-            print(f"[  FAILED  ] {claim.__name__}", flush=True)
-        else:
-            print(f"[       OK ] {claim.__name__}", flush=True)
-    return 1 if failed else 0
+    return run_claims(globals(), Place, sys.argv[4:])
 
 
 if __name__ == "__main__":

@@ -14,11 +14,11 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+import claims  # noqa: E402
+from claims import Skipped  # noqa: E402,F401
+
 COPPICE = sys.argv[1] if len(sys.argv) > 1 else "coppice"
-
-
-class Skipped(Exception):
-    """Raised by a claim that cannot be tried here."""
 
 
 def noise(size, seed):
@@ -133,31 +133,6 @@ def verity(data):
     return hashlib.sha256(head.ljust(256, b"\0")).hexdigest()
 
 
-def run_claims(namespace, setup=None):
-    """Every claim of a module, in order; returns the exit status."""
-    claims = [value for value in namespace.values()
-              if callable(value) and getattr(value, "__code__", None)
-              and value.__code__.co_varnames[:1] == ("p",) and value.__code__.co_argcount == 1]
-    only = sys.argv[2:] if setup is None else []
-    failed = 0
-    for claim in claims:
-        if only and claim.__name__ not in only and not any(a.startswith("/") for a in only):
-            continue
-        print(f"[ RUN      ] {claim.__name__}")
-        place = Place()
-        try:
-            if setup:
-                setup(place)
-            claim(place)
-        except Skipped as why:
-            print(f"skipped: {why}")
-            print(f"[  SKIPPED ] {claim.__name__}", flush=True)
-        except Exception as problem:  # a claim that breaks has failed, and the next still runs
-            failed += 1
-            print(f"{type(problem).__name__}: {problem}")
-            print(f"[  FAILED  ] {claim.__name__}", flush=True)
-        else:
-            print(f"[       OK ] {claim.__name__}", flush=True)
-        finally:
-            place.close()
-    return 1 if failed else 0
+def run_claims(namespace):
+    """Every claim of a module, or those that the command line names."""
+    return claims.run_claims(namespace, Place, [word for word in sys.argv[2:] if "/" not in word])
