@@ -6,8 +6,8 @@
 #include <curl/curl.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/monotonic.h"
 #include "modules/sources/cache.h"
 #include "modules/sources/sources.h"
 #include "json/json.h"
@@ -42,14 +42,6 @@ struct download {
 	size_t n_transfers, n_done, n_running;
 	uint64_t n_bytes;
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec time;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &time);
-	return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
-}
 
 static void download_done(struct download *download)
 {
@@ -219,7 +211,7 @@ static void end(struct transfer *transfer, CURLcode code)
 		   cache_file_restart(&transfer->file, &transfer->error) == 0) {
 		/* 250 ms, then four times as long each time. */
 		transfer->due_ms =
-			now_ms() + (INT64_C(250) << 2 * (transfer->n_tries - 1));
+			monotonic_ms() + (INT64_C(250) << 2 * (transfer->n_tries - 1));
 		return;
 	} else if (transfer->error.code == 0) {
 		(void)err_set(&transfer->error, -EREMOTEIO, "download '%.500s': %s%s",
@@ -233,7 +225,7 @@ static void end(struct transfer *transfer, CURLcode code)
 
 static void begin_some(struct download *download)
 {
-	int64_t now = now_ms();
+	int64_t now = monotonic_ms();
 
 	for (size_t i = 0; i < download->n_transfers && download->n_running < PARALLEL;
 	     i++) {
@@ -253,7 +245,7 @@ static void begin_some(struct download *download)
 /* How long nothing can happen but on a socket. */
 static int wait_ms(const struct download *download)
 {
-	int64_t now = now_ms(), wait = POLL_MS;
+	int64_t now = monotonic_ms(), wait = POLL_MS;
 
 	for (size_t i = 0; i < download->n_transfers; i++) {
 		const struct transfer *transfer = &download->transfers[i];

@@ -123,26 +123,6 @@ static int find_link(struct tarring *tarring, const struct stat *st, const char 
 	return *slot ? 0 : err_oom(tarring->err);
 }
 
-static char type_of(mode_t mode)
-{
-	switch (mode & S_IFMT) {
-	case S_IFREG:
-		return '0';
-	case S_IFLNK:
-		return '2';
-	case S_IFCHR:
-		return '3';
-	case S_IFBLK:
-		return '4';
-	case S_IFDIR:
-		return '5';
-	case S_IFIFO:
-		return '6';
-	default:
-		return 0;
-	}
-}
-
 static int emit_header(struct tarring *tarring, const struct stat *st, const char *path,
 		       char type, const char *link)
 {
@@ -223,7 +203,7 @@ static int emit_plain(struct tarring *tarring, int parent, const char *name,
 		return r;
 	if (S_ISLNK(st->st_mode))
 		return emit_symlink(tarring, fd, st, path);
-	r = emit_header(tarring, st, path, type_of(st->st_mode), NULL);
+	r = emit_header(tarring, st, path, tar_type(st->st_mode), NULL);
 	return r == 0 && is_file ? emit_content(tarring, fd, (uint64_t)st->st_size) : r;
 }
 
@@ -267,7 +247,7 @@ static int emit_node(struct tarring *tarring, int parent, const char *name, char
 
 	if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return err_errno(err, "stat '%s'", path);
-	if (!type_of(st.st_mode)) {
+	if (!tar_type(st.st_mode)) {
 		kit_log("'%s' is a socket and is left out", path);
 		return 0;
 	}

@@ -56,26 +56,6 @@ static int add_xattr(struct buf *records, const struct tree_xattr *xattr,
 	return tar_record(records, key, xattr->value, xattr->size) < 0 ? err_oom(err) : 0;
 }
 
-static char type_of(const struct tree_node *node)
-{
-	switch (node->mode & S_IFMT) {
-	case S_IFREG:
-		return '0';
-	case S_IFLNK:
-		return '2';
-	case S_IFCHR:
-		return '3';
-	case S_IFBLK:
-		return '4';
-	case S_IFDIR:
-		return '5';
-	case S_IFIFO:
-		return '6';
-	default:
-		return 0;
-	}
-}
-
 static int write_header(struct writing *writing, const struct tar_entry *entry,
 			struct cop_error *err)
 {
@@ -161,7 +141,7 @@ static int write_inode(struct writing *writing, const struct tree_node *node,
 	struct tar_entry entry = {
 		.path = path,
 		.link = S_ISLNK(node->mode) ? node->target : NULL,
-		.type = type_of(node),
+		.type = tar_type(node->mode),
 		.mode = node->mode & 07777,
 		.uid = node->uid,
 		.gid = node->gid,

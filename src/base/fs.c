@@ -85,22 +85,27 @@ int fs_read_all(int fd, uint64_t limit, struct buf *buf, struct cop_error *err)
 	return 0;
 }
 
-int fs_read_file(int dir_fd, const char *path, uint64_t limit, struct buf *buf,
-		 struct cop_error *err)
+int fs_read_opened(int fd, const char *path, uint64_t limit, struct buf *buf,
+		   struct cop_error *err)
 {
-	/* O_NONBLOCK: a fifo that somebody put there must not hang us. */
-	auto_close int fd = fs_open_plain(dir_fd, path, O_RDONLY | O_NONBLOCK, 0, err);
 	struct stat st;
 	int r;
 
-	if (fd < 0)
-		return fd;
 	if (fstat(fd, &st) < 0)
 		return err_errno(err, "stat '%s'", path);
 	if (!S_ISREG(st.st_mode))
 		return err_set(err, -EINVAL, "read '%s': not a regular file", path);
 	r = fs_read_all(fd, limit, buf, err);
 	return r < 0 ? err_prefix(err, r, "'%s'", path) : 0;
+}
+
+int fs_read_file(int dir_fd, const char *path, uint64_t limit, struct buf *buf,
+		 struct cop_error *err)
+{
+	/* O_NONBLOCK: a fifo that somebody put there must not hang us. */
+	auto_close int fd = fs_open_plain(dir_fd, path, O_RDONLY | O_NONBLOCK, 0, err);
+
+	return fd < 0 ? fd : fs_read_opened(fd, path, limit, buf, err);
 }
 
 int fs_write_all(int fd, const void *data, size_t size)

@@ -31,6 +31,11 @@ int fs_open_in_root(int root_fd, const char *path, int flags, mode_t mode,
 /* fs_read_all() - the rest of @fd, at most @limit bytes (-EFBIG), appended to @buf */
 int fs_read_all(int fd, uint64_t limit, struct buf *buf, struct cop_error *err);
 
+/* fs_read_opened() - the same of @fd, which must be a regular file (-EINVAL); @path is
+ * its name in errors */
+int fs_read_opened(int fd, const char *path, uint64_t limit, struct buf *buf,
+		   struct cop_error *err);
+
 /* fs_read_file() - a regular file below @dir_fd, symlinks refused, appended to @buf */
 int fs_read_file(int dir_fd, const char *path, uint64_t limit, struct buf *buf,
 		 struct cop_error *err);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/process.h"
+#include "base/monotonic.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -9,7 +10,6 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #define GRACE_MS 5000
 /* How much of a child's last words is kept for a message. */
@@ -37,14 +37,6 @@ static void kill_child(const struct running *running, int signal_number)
 {
 	(void)kill(running->options->foreground ? running->pid : -running->pid,
 		   signal_number);
-}
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 void process_keep_tail(struct buf *tail, const char *bytes, size_t size)
@@ -217,7 +209,7 @@ static int watch(struct running *running, struct cop_error *err)
 {
 	const struct process_options *options = running->options;
 	int64_t deadline =
-		options->timeout_ms ? now_ms() + options->timeout_ms : INT64_MAX;
+		options->timeout_ms ? monotonic_ms() + options->timeout_ms : INT64_MAX;
 
 	for (;;) {
 		bool may_cancel = options->cancel_fd > 0 && !running->stopped;
@@ -229,7 +221,7 @@ static int watch(struct running *running, struct cop_error *err)
 			{.fd = options->serve_fd > 0 ? options->serve_fd : -1,
 			 .events = POLLIN},
 		};
-		int64_t now = now_ms();
+		int64_t now = monotonic_ms();
 		int wait_ms = -1;
 
 		if (now >= deadline)
@@ -244,7 +236,7 @@ static int watch(struct running *running, struct cop_error *err)
 		if (fds[2].revents && !take_output(running, running->error_fd, true))
 			(void)close(TAKE_FD(running->error_fd));
 		if (fds[3].revents)
-			stop(running, -EINTR, now_ms(), &deadline);
+			stop(running, -EINTR, monotonic_ms(), &deadline);
 		if (fds[4].revents) {
 			int r = options->serve(options->data, err);
 

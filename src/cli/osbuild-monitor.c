@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/fs.h"
+#include "base/monotonic.h"
 #include "cli/osbuild.h"
 #include "json/json.h"
 #include "json/value.h"
@@ -40,7 +41,7 @@ struct osbuild_monitor {
 	struct progress sub; /* of the pipeline that goes on */
 	json_t *options;     /* of the last stage */
 	bool has_started;    /* a stage has */
-	struct timespec start;
+	double start;
 };
 
 static void flush_text(struct osbuild_monitor *monitor)
@@ -87,15 +88,6 @@ static json_t *text_of(const char *bytes, size_t size)
 		json_decref(json);
 	}
 	return clean.failed ? NULL : json_stringn(buf_text(&clean), clean.size);
-}
-
-static double seconds_since(const struct timespec *start)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)(now.tv_sec - start->tv_sec) +
-	       (double)(now.tv_nsec - start->tv_nsec) / 1e9;
 }
 
 /* As osbuild drops what is null or empty text, in objects within objects too. */
@@ -182,8 +174,9 @@ static void write_entry(struct osbuild_monitor *monitor, const struct entry *ent
 		json, "timestamp",
 		json_real((double)now.tv_sec + (double)now.tv_nsec / 1e9));
 	if (entry->has_duration)
-		(void)json_object_set_new(json, "duration",
-					  json_real(seconds_since(&monitor->start)));
+		(void)json_object_set_new(
+			json, "duration",
+			json_real(monotonic_seconds() - monitor->start));
 	if (json_truthy(entry->metadata))
 		(void)json_object_set(json, "metadata", entry->metadata);
 	json_decref(entry->metadata);
@@ -410,7 +403,7 @@ static void on_stage_begin(void *data, const struct engine_stage_report *report)
 		monitor->options = json_deep_copy(options);
 		announce(monitor, "Starting module ", report->type);
 	}
-	(void)clock_gettime(CLOCK_MONOTONIC, &monitor->start);
+	monitor->start = monotonic_seconds();
 }
 
 static void on_stage_output(void *data, const char *bytes, size_t size)
@@ -497,7 +490,7 @@ static void on_stage_end(void *data, const struct engine_stage_report *report)
 	record_stage(monitor, report, result);
 	if (monitor->kind == KIND_LOG) {
 		(void)buf_printf(&monitor->text, "\n\xe2\x8f\xb1  Duration: %.2fs\n",
-				 seconds_since(&monitor->start));
+				 monotonic_seconds() - monitor->start);
 		flush_text(monitor);
 	}
 	if (monitor->kind != KIND_JSON_SEQ)

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 
+#include "base/monotonic.h"
 #include "base/text.h"
 
 #define SHOW_AFTER_MS 500
@@ -19,14 +19,6 @@ static struct {
 	int64_t drawn_ms;
 	bool shown;
 } line = {.mutex = PTHREAD_MUTEX_INITIALIZER};
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 bool terminal_is_live(void)
 {
@@ -97,7 +89,7 @@ static void format_line(char *text, size_t size, const char *what, uint64_t done
 static void update(void *data, const char *what, uint64_t done, uint64_t total,
 		   const char *unit)
 {
-	int64_t now = now_ms();
+	int64_t now = monotonic_ms();
 	char text[256];
 
 	(void)data;
@@ -134,7 +126,7 @@ void terminal_progress_clear(void)
 
 void terminal_live_line(const char *text)
 {
-	int64_t now = now_ms();
+	int64_t now = monotonic_ms();
 
 	if (!terminal_is_live())
 		return;

@@ -9,8 +9,8 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/monotonic.h"
 #include "base/text.h"
 
 #include "engine/plan.h"
@@ -247,14 +247,6 @@ static int look_again(struct build *build, size_t *next, struct cop_error *err)
 	return 0;
 }
 
-static double now(void)
-{
-	struct timespec time;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &time);
-	return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
-
 static int make_meta(const struct build *build, const struct manifest_stage *stage,
 		     const struct stage_outcome *outcome, json_t **ret_meta,
 		     struct cop_error *err)
@@ -301,7 +293,7 @@ static int commit(struct build *build, const struct manifest_stage *stage,
 		.keep_base = true,
 	};
 	auto_json *meta = NULL;
-	double start = now();
+	double start = monotonic_seconds();
 	int r = make_meta(build, stage, outcome, &meta, err);
 
 	options.meta = meta;
@@ -322,7 +314,7 @@ static int commit(struct build *build, const struct manifest_stage *stage,
 	build->saved = build->pipeline->digest;
 	report->kept = true;
 	report->new_bytes = changes->n_changed_bytes;
-	report->commit_seconds = now() - start;
+	report->commit_seconds = monotonic_seconds() - start;
 	checkpoint_learn(&run->policy, changes, report->commit_seconds);
 	return 0;
 }

@@ -10,8 +10,8 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 
+#include "base/monotonic.h"
 #include "base/process.h"
 #include "json/comm.h"
 #include "json/json.h"
@@ -181,18 +181,11 @@ int service_start(const char *path, const char *id, const char *libdir,
 	return 0;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* What it still prints is read, so that it cannot hang on a full pipe. */
 static void await_end(struct service *service, int64_t deadline)
 {
-	for (int64_t left = deadline - now_ms(); left > 0; left = deadline - now_ms()) {
+	for (int64_t left = deadline - monotonic_ms(); left > 0;
+	     left = deadline - monotonic_ms()) {
 		struct pollfd fds[] = {{.fd = service->pid_fd, .events = POLLIN},
 				       {.fd = service->output, .events = POLLIN}};
 
@@ -223,7 +216,7 @@ static int await_status(struct service *service, unsigned int grace_ms)
 	bool ended;
 
 	if (service->pid_fd >= 0)
-		await_end(service, now_ms() + grace_ms);
+		await_end(service, monotonic_ms() + grace_ms);
 	ended = waitid(P_PID, (id_t)service->pid, &info, WEXITED | WNOHANG | WNOWAIT) ==
 			0 &&
 		info.si_pid == service->pid;
@@ -340,7 +333,7 @@ static void receive(struct service *service)
 		return;
 	}
 	/* Its last words are why. */
-	await_end(service, now_ms() + HURRY_GRACE_MS);
+	await_end(service, monotonic_ms() + HURRY_GRACE_MS);
 	take_last_words(service);
 	give_up(service, -EPIPE,
 		*service->last_line ? service->last_line : "ended without an answer");

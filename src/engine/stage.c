@@ -10,9 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "base/fs.h"
+#include "base/monotonic.h"
 #include "base/mount.h"
 #include "engine/stage.h"
 #include "json/json.h"
@@ -250,14 +250,6 @@ static uint64_t count_oom_kills(void)
 	return line ? strtoull(line + 10, NULL, 10) : 0;
 }
 
-static double now(void)
-{
-	struct timespec time;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &time);
-	return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
-
 static int serve_loops(void *data, struct cop_error *err)
 {
 	return server_dispatch(((struct stage *)data)->loops, err);
@@ -338,10 +330,10 @@ static int run_in_sandbox(struct stage *stage, struct cop_error *err)
 	if (breaks_here(stage))
 		r = break_in(&sandbox, err);
 	oom_kills = count_oom_kills();
-	start = now();
+	start = monotonic_seconds();
 	if (r == 0)
 		r = run_module(stage, &sandbox, err);
-	stage->outcome->seconds = now() - start;
+	stage->outcome->seconds = monotonic_seconds() - start;
 	stage->outcome->out_of_memory = count_oom_kills() > oom_kills;
 	if (r == 0)
 		r = server_dispatch(stage->exceptions, err);

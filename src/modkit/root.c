@@ -126,17 +126,8 @@ int root_read(int root_fd, const char *path, uint64_t limit, struct buf *buf,
 {
 	/* O_NONBLOCK: a fifo that somebody put there must not hang us. */
 	auto_close int fd = fs_open_in_root(root_fd, path, O_RDONLY | O_NONBLOCK, 0, err);
-	struct stat st;
-	int r;
 
-	if (fd < 0)
-		return fd;
-	if (fstat(fd, &st) < 0)
-		return err_errno(err, "stat '%s'", path);
-	if (!S_ISREG(st.st_mode))
-		return err_set(err, -EINVAL, "read '%s': not a regular file", path);
-	r = fs_read_all(fd, limit, buf, err);
-	return r < 0 ? err_prefix(err, r, "'%s'", path) : 0;
+	return fd < 0 ? fd : fs_read_opened(fd, path, limit, buf, err);
 }
 
 int root_stat(int root_fd, const char *path, struct stat *ret, struct cop_error *err)

@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <time.h>
 
+#include "base/monotonic.h"
 #include "base/text.h"
 #include "json/comm.h"
 #include "json/json.h"
@@ -49,11 +49,8 @@ void service_progress(struct service_call *call, const char *what, uint64_t done
 		      uint64_t total, const char *unit)
 {
 	auto_json *message = NULL;
-	struct timespec time;
-	int64_t now_ms;
+	const int64_t now_ms = monotonic_ms();
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &time);
-	now_ms = (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
 	if (now_ms - call->told_ms < PROGRESS_MS && done != total)
 		return;
 	call->told_ms = now_ms;

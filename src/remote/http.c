@@ -8,8 +8,8 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/random.h>
-#include <time.h>
 
+#include "base/monotonic.h"
 #include "base/text.h"
 
 #define ACTIVE_MAX     8
@@ -59,14 +59,6 @@ static struct http *to_http(struct transport *transport)
 void *http_data(struct transport *transport)
 {
 	return to_http(transport)->data;
-}
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 int http_add_line(struct http_message *message, const char *format, ...)
@@ -511,7 +503,7 @@ static void settle(struct transfer *transfer, CURLcode code)
 		end(transfer, r);
 		return;
 	}
-	transfer->not_before_ms = now_ms() + backoff_ms(transfer);
+	transfer->not_before_ms = monotonic_ms() + backoff_ms(transfer);
 	enqueue(http, transfer);
 }
 
@@ -552,7 +544,7 @@ static void begin(struct http *http, struct transfer *transfer)
 /* Return: milliseconds until one that waits may begin; -1: none waits for time. */
 static int64_t begin_waiting(struct http *http)
 {
-	int64_t now = now_ms(), soonest = -1;
+	int64_t now = monotonic_ms(), soonest = -1;
 	struct transfer **at = &http->waiting;
 
 	while (*at && http->n_active < http->max_active) {

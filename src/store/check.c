@@ -8,8 +8,8 @@
 
 #include <fcntl.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/monotonic.h"
 #include "base/mutant.h"
 #include "digest/checksum.h"
 
@@ -90,12 +90,10 @@ static void tell(struct checking *checking, uint64_t n_bytes)
 {
 	uint64_t done = atomic_fetch_add(&checking->done, n_bytes) + n_bytes;
 	int64_t told = atomic_load(&checking->told_ms), now_ms;
-	struct timespec now;
 
 	if (!checking->progress)
 		return;
-	(void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	now_ms = monotonic_coarse_ms();
 	if (now_ms - told >= PROGRESS_MS &&
 	    atomic_compare_exchange_strong(&checking->told_ms, &told, now_ms) &&
 	    done < checking->total)

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/monotonic.h"
 #include "base/mutant.h"
 #include "store/gc-private.h"
 #include "store/settings.h"
@@ -27,14 +28,6 @@
 #define LARGE (16 * MIB)
 /* So that others get their turn. */
 #define PAUSE_NS 10000000
-
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 /* One turn with the store to ourselves. */
 struct turn {
@@ -49,7 +42,7 @@ static int turn_begin(struct turn *turn, struct gc *gc, struct cop_error *err)
 
 	*turn = (struct turn){.gc = gc};
 	r = lock_exclusive_soon(gc->store, &turn->lock, err);
-	turn->begun_ms = now_ms();
+	turn->begun_ms = (uint64_t)monotonic_ms();
 	return r;
 }
 
@@ -62,14 +55,14 @@ static void turn_end(struct turn *turn)
 		return;
 	result = turn->gc->result;
 	turn->lock = store_lock_drop(turn->lock);
-	result->longest_lock_ms =
-		max_u64(result->longest_lock_ms, now_ms() - turn->begun_ms);
+	result->longest_lock_ms = max_u64(result->longest_lock_ms,
+					  (uint64_t)monotonic_ms() - turn->begun_ms);
 	(void)nanosleep(&pause, NULL);
 }
 
 static bool turn_is_over(const struct turn *turn)
 {
-	return now_ms() - turn->begun_ms >= HOLD_MS;
+	return (uint64_t)monotonic_ms() - turn->begun_ms >= HOLD_MS;
 }
 
 /* ---- refs and sources */

@@ -7,8 +7,8 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/monotonic.h"
 #include "store/private.h"
 
 /* Files up to this size are read as a whole.  What was read is still in the processor's
@@ -18,14 +18,6 @@
 #define THREADS_PER_PROCESSOR 2
 
 #define PROGRESS_INTERVAL_MS 50
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static struct stage_context *context_free(struct stage_context *context)
 {
@@ -86,7 +78,7 @@ static void count_file(struct staging *staging, struct stage_context *context,
 	staging->totals.n_files++;
 	staging->totals.n_bytes += (uint64_t)item->st.st_size;
 	if (staging->progress) {
-		now = now_ms();
+		now = monotonic_coarse_ms();
 		if (now - staging->last_update_ms >= PROGRESS_INTERVAL_MS) {
 			staging->last_update_ms = now;
 			n_bytes = staging->totals.n_bytes;

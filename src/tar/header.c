@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* The block of IEEE 1003.1, "ustar Interchange Format". */
 struct header {
@@ -36,6 +37,26 @@ static int add_padding(struct buf *out, uint64_t size_bytes)
 	static const char zeros[TAR_BLOCK];
 
 	return buf_append(out, zeros, tar_padding(size_bytes));
+}
+
+char tar_type(mode_t mode)
+{
+	switch (mode & S_IFMT) {
+	case S_IFREG:
+		return '0';
+	case S_IFLNK:
+		return '2';
+	case S_IFCHR:
+		return '3';
+	case S_IFBLK:
+		return '4';
+	case S_IFDIR:
+		return '5';
+	case S_IFIFO:
+		return '6';
+	default:
+		return 0;
+	}
 }
 
 int tar_record(struct buf *records, const char *key, const void *value, size_t size)

@@ -9,6 +9,8 @@
 #include "base/buf.h"
 #include "base/error.h"
 
+#include <sys/types.h>
+
 #define TAR_BLOCK ((size_t)512)
 
 enum tar_format {
@@ -39,6 +41,10 @@ struct tar_entry {
 	uint32_t major, minor;
 	const struct buf *records;
 };
+
+/* tar_type() - of an inode with @mode: '0', '2' to '6'; 0 for a socket and what else
+ * archives cannot hold */
+char tar_type(mode_t mode);
 
 /* tar_record() - append one pax record to @records; 0 or -ENOMEM */
 int tar_record(struct buf *records, const char *key, const void *value, size_t size);

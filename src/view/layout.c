@@ -10,9 +10,9 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
-#include <time.h>
 
 #include "base/fs.h"
+#include "base/monotonic.h"
 #include "base/work.h"
 #include "store/object.h"
 #include "view/descent.h"
@@ -311,13 +311,11 @@ static int leave_directory(struct layout *layout, struct cop_error *err)
 static void report(struct layout *layout, uint64_t done)
 {
 	const struct cop_progress *progress = layout->progress;
-	struct timespec now;
 	int64_t now_ns;
 
 	if (!progress || !progress->update)
 		return;
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	now_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+	now_ns = monotonic_ns();
 	if (now_ns < layout->next_progress_ns && done < layout->tree->n_nodes)
 		return;
 	layout->next_progress_ns = now_ns + PROGRESS_INTERVAL_NS;
