@@ -8,7 +8,8 @@
 #include "store/object.h"
 #include "json/json.h"
 
-#define DAY_SECONDS ((uint64_t)24 * 60 * 60)
+#define DAY_SECONDS  ((uint64_t)24 * 60 * 60)
+#define PAUSE_MAX_MS 60000
 
 static void say_note(void *data, const char *line)
 {
@@ -57,6 +58,20 @@ static int print_abilities(struct cli *cli, const struct remote_abilities *abili
 	return 0;
 }
 
+static int read_number(const char *verb, const char *option, const char *text,
+		       uint64_t unit, uint64_t *value, struct cop_error *err)
+{
+	uint64_t number;
+
+	if (!text)
+		return 0;
+	if (text_to_u64(text, &number) < 0 || number > INT64_MAX / unit)
+		return cli_usage_error(err, "%s: --%s: '%s' is not a number", verb,
+				       option, text);
+	*value = number * unit;
+	return 0;
+}
+
 static int run_add(struct cli *cli, int argc, char **argv, struct cop_error *err)
 {
 	const char *style = cli->options[2] ? cli->options[2] : "path";
@@ -73,13 +88,20 @@ static int run_add(struct cli *cli, int argc, char **argv, struct cop_error *err
 	};
 	struct remote_monitor monitor = monitor_of(cli);
 	struct remote_abilities abilities;
+	uint64_t pause_ms = 0;
 	struct cop_store *store;
 	int r;
 
 	(void)argc;
 	if (strcmp(style, "path") != 0 && strcmp(style, "virtual") != 0)
 		return cli_usage_error(err, "remote add: --style is path or virtual");
-	r = cli_store(cli, &store, err);
+	r = read_number("remote add", "pause", cli->options[8], 1, &pause_ms, err);
+	if (r == 0 && pause_ms > PAUSE_MAX_MS)
+		r = cli_usage_error(err, "remote add: --pause is at most %d",
+				    PAUSE_MAX_MS);
+	config.pause_ms = (unsigned int)pause_ms;
+	if (r == 0)
+		r = cli_store(cli, &store, err);
 	if (r == 0)
 		r = cli_catch_signals(cli, err);
 	if (r == 0)
@@ -97,19 +119,23 @@ const struct verb verb_remote_add = {
 		"served from one of these, for reading.  The place is tried; an empty one becomes\n"
 		"a remote.  Credentials for S3 come from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY\n"
 		"and AWS_SESSION_TOKEN, else from ~/.aws/credentials, and are not kept.",
-	.options = {{"endpoint", 0, "URL", "of the S3 server (else AWS_ENDPOINT_URL)",
-		     false},
-		    {"region", 0, "REGION", "of the bucket (else AWS_REGION)", false},
-		    {"style", 0, "STYLE",
-		     "path (the default) or virtual: where the bucket "
-		     "stands in a URL",
-		     false},
-		    {"profile", 0, "NAME", "of the credentials file", false},
-		    {"sign-key", 0, "FILE", "sign what is pushed (Ed25519, PEM)", false},
-		    {"builder", 0, "NAME", "in whose name", false},
-		    {"trust", 0, "BUILDER.pem", "a public key of that builder", true},
-		    {"require-signatures", 0, NULL,
-		     "use nothing that no trusted key has signed", false}},
+	.options =
+		{{"endpoint", 0, "URL", "of the S3 server (else AWS_ENDPOINT_URL)",
+		  false},
+		 {"region", 0, "REGION", "of the bucket (else AWS_REGION)", false},
+		 {"style", 0, "STYLE",
+		  "path (the default) or virtual: where the bucket "
+		  "stands in a URL",
+		  false},
+		 {"profile", 0, "NAME", "of the credentials file", false},
+		 {"sign-key", 0, "FILE", "sign what is pushed (Ed25519, PEM)", false},
+		 {"builder", 0, "NAME", "in whose name", false},
+		 {"trust", 0, "BUILDER.pem", "a public key of that builder", true},
+		 {"require-signatures", 0, NULL,
+		  "use nothing that no trusted key has signed", false},
+		 {"pause", 0, "MS",
+		  "before a request that failed is sent again (200); doubled each time",
+		  false}},
 	.min_args = 2,
 	.max_args = 2,
 	.run = run_add,
@@ -198,20 +224,6 @@ const struct verb verb_remote_rm = {
 	.run = run_rm,
 };
 
-static int read_number(const char *option, const char *text, uint64_t unit,
-		       uint64_t *value, struct cop_error *err)
-{
-	uint64_t number;
-
-	if (!text)
-		return 0;
-	if (text_to_u64(text, &number) < 0 || number > INT64_MAX / unit)
-		return cli_usage_error(err, "remote gc: --%s: '%s' is not a number",
-				       option, text);
-	*value = number * unit;
-	return 0;
-}
-
 static int print_report(struct cli *cli, const struct remote_gc_report *report, bool dry,
 			struct cop_error *err)
 {
@@ -247,12 +259,13 @@ static int run_gc(struct cli *cli, int argc, char **argv, struct cop_error *err)
 					    .dry_run = cli->options[2] != NULL};
 	struct remote_gc_report report;
 	auto_ptr(remote) remote = NULL;
-	int r = read_number("keep-stages", cli->options[0], DAY_SECONDS,
+	int r = read_number("remote gc", "keep-stages", cli->options[0], DAY_SECONDS,
 			    &options.keep_key_seconds, err);
 
 	(void)argc;
 	if (r == 0)
-		r = read_number("young", cli->options[1], 1, &options.young_seconds, err);
+		r = read_number("remote gc", "young", cli->options[1], 1,
+				&options.young_seconds, err);
 	if (r == 0)
 		r = open_remote(cli, argv[0], &remote, err);
 	if (r == 0)

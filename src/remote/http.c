@@ -12,13 +12,13 @@
 #include "base/monotonic.h"
 #include "base/text.h"
 
-#define ACTIVE_MAX     8
-#define EXPLANATION    ((size_t)8192)
-#define CONNECT_MS     10000L
-#define SLOW_SECONDS   30L
-#define REDIRECTS_MAX  5L
-#define BACKOFF_MS     200
-#define BACKOFF_MAX_MS 20000
+#define ACTIVE_MAX    8
+#define EXPLANATION   ((size_t)8192)
+#define CONNECT_MS    10000L
+#define SLOW_SECONDS  30L
+#define REDIRECTS_MAX 5L
+/* The pause is doubled after every attempt, up to so many times what it was. */
+#define PAUSE_GROWTH 100
 /* Longer than that nobody is asked to wait. */
 #define RETRY_AFTER_MAX_MS 60000
 /* A server that is not there is not asked for long. */
@@ -434,8 +434,9 @@ static int judge(struct transfer *transfer, CURLcode code, long status)
 
 static int64_t backoff_ms(const struct transfer *transfer)
 {
-	unsigned int doublings = (unsigned int)min_u64(transfer->n_attempts, 16);
-	uint64_t most = min_u64((uint64_t)BACKOFF_MS << doublings, BACKOFF_MAX_MS);
+	uint64_t growth =
+		min_u64(UINT64_C(1) << min_u64(transfer->n_attempts, 16), PAUSE_GROWTH);
+	uint64_t most = max_u64(transfer->http->base.pause_ms, 1) * growth;
 	uint32_t random = 0;
 
 	(void)!getrandom(&random, sizeof(random), 0);
@@ -678,6 +679,8 @@ int http_new(const struct http_backend *backend, void *data,
 	if (r < 0)
 		return r;
 	transport->is_writable = is_writable;
+	if (options->pause_ms > 0)
+		transport->pause_ms = options->pause_ms;
 	http->multi = curl_multi_init();
 	if (!http->multi)
 		return err_oom(err);

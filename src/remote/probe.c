@@ -37,6 +37,17 @@ static int holds(const struct probe *probe, const char *text, char *etag,
 	return r < 0 ? r : strcmp(buf_text(&body), text) == 0;
 }
 
+/* -ESTALE, too, is the answer to a request that is sent again after the answer to the
+ * first one was lost. */
+static int replace(const struct probe *probe, const char *etag)
+{
+	char now[REQUEST_ETAG_SIZE];
+	struct cop_error ignored;
+	int r = put(probe, SECOND, false, etag, &ignored);
+
+	return r == -ESTALE && holds(probe, SECOND, now, &ignored) > 0 ? 0 : r;
+}
+
 /* 1: a second one is refused, and a replacement is made only of what was seen */
 static int try_conditions(const struct probe *probe, struct cop_error *err)
 {
@@ -47,16 +58,17 @@ static int try_conditions(const struct probe *probe, struct cop_error *err)
 	/* A server that does not know conditions at all may refuse them. */
 	if (r == -EIO || r == -EOPNOTSUPP)
 		return put(probe, FIRST, false, NULL, err);
-	if (r == 0)
+	/* The key is nobody else's: the answer to its first PUT was lost. */
+	if (r == 0 || r == -EEXIST)
 		r = holds(probe, FIRST, etag, err);
 	if (r <= 0 || !*etag)
 		return r < 0 ? r : 0;
 	if (put(probe, SECOND, true, NULL, &ignored) != -EEXIST)
 		return 0;
-	r = put(probe, SECOND, false, etag, &ignored);
+	r = replace(probe, etag);
 	if (r == -ESTALE) {
 		probe->remote->transport->bare_etags = true;
-		r = put(probe, SECOND, false, etag, &ignored);
+		r = replace(probe, etag);
 	}
 	if (r < 0)
 		return 0;

@@ -106,6 +106,8 @@ static int make(struct cop_store *store, const char *name, json_t *config,
 		.region = setting(config, "region"),
 		.profile = setting(config, "profile"),
 		.path_style = json_is_true(json_object_get(config, "path-style")),
+		.pause_ms = (unsigned int)json_integer_value(
+			json_object_get(config, "pause-ms")),
 		.cancel_fd = cancel_fd,
 	};
 	int r;
@@ -180,12 +182,12 @@ static int save_settings(const struct remote *remote, struct cop_error *err)
 
 static json_t *describe(const struct remote_config *config)
 {
-	return json_pack("{s:s, s:s*, s:s*, s:s*, s:b, s:s*, s:s*, s:b}", "url",
+	return json_pack("{s:s, s:s*, s:s*, s:s*, s:b, s:i, s:s*, s:s*, s:b}", "url",
 			 config->url, "endpoint", config->endpoint, "region",
 			 config->region, "profile", config->profile, "path-style",
-			 config->path_style, "sign-key", config->sign_key, "builder",
-			 config->builder, "require-signatures",
-			 config->require_signatures);
+			 config->path_style, "pause-ms", (int)config->pause_ms,
+			 "sign-key", config->sign_key, "builder", config->builder,
+			 "require-signatures", config->require_signatures);
 }
 
 /* BUILDER.pem, wherever it lies, is the key of BUILDER. */

@@ -21,7 +21,7 @@ struct remote;
 
 /*
  * struct remote_config - what remote_add() keeps
- * @url, @endpoint, @region, @profile, @path_style: see transport.h
+ * @url, @endpoint, @region, @profile, @path_style, @pause_ms: see transport.h
  * @sign_key: path of an Ed25519 private key (PEM) that signs what is pushed, or NULL
  * @builder:  the name that signatures are made in, or NULL
  * @require_signatures: what no trusted key has signed is not used
@@ -31,6 +31,7 @@ struct remote;
 struct remote_config {
 	const char *url, *endpoint, *region, *profile;
 	bool path_style;
+	unsigned int pause_ms;
 	const char *sign_key, *builder;
 	bool require_signatures;
 	const char *const *trusted;

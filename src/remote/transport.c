@@ -10,6 +10,7 @@
 #include "base/text.h"
 
 #define DEFAULT_TRIES 8
+#define PAUSE_MS      200
 #define STEP_MS	      1000
 
 void request_init(struct request *request, enum request_method method, const char *key,
@@ -34,6 +35,7 @@ int transport_init(struct transport *transport, const struct transport_ops *ops,
 	transport->ops = ops;
 	transport->cancel_fd = cancel_fd;
 	transport->n_tries = DEFAULT_TRIES;
+	transport->pause_ms = PAUSE_MS;
 	transport->url = strdup(url);
 	transport->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (!transport->url)

@@ -97,6 +97,7 @@ struct transport_ops {
  * @wake_fd: an eventfd that ends a step
  * @cancel_fd: readable: every request ends with -EINTR; 0 or less: none
  * @n_tries: how often a request is sent at most
+ * @pause_ms: about how long before the second time; longer before each that follows
  * @bare_etags: conditions name ETags without their quotes, as some servers want it
  */
 struct transport {
@@ -104,7 +105,7 @@ struct transport {
 	char *url;
 	bool is_writable, bare_etags;
 	int wake_fd, cancel_fd;
-	unsigned int n_tries;
+	unsigned int n_tries, pause_ms;
 	struct transport_totals totals;
 };
 
@@ -112,12 +113,14 @@ struct transport {
  * struct transport_options - where, and as whom
  * @url: file:///PATH, http(s)://HOST/PATH, s3://BUCKET/PREFIX
  * @endpoint, @region, @profile: of S3; NULL: as the environment and the shared files say
+ * @pause_ms: of the transport; 0: as usual
  * @path_style: BUCKET is the first part of the path, not of the host's name
  */
 struct transport_options {
 	const char *url;
 	const char *endpoint, *region, *profile;
 	bool path_style;
+	unsigned int pause_ms;
 	int cancel_fd;
 };
 
