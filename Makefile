@@ -2,7 +2,7 @@
 BUILD := build
 CHECK := build-check
 
-.PHONY: all demo check check-long check-images torture torture-errors torture-mutants bench install clean packages
+.PHONY: all demo check check-long check-images check-sharing torture torture-errors torture-mutants bench install clean packages
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
 
@@ -40,6 +40,14 @@ torture-errors: packages
 torture-mutants: packages
 	@tools/install-packages build check
 	@python3 tests/torture/mutants.py build-mutants
+
+# Builders that share a remote, are killed and meet faults, for half an hour.
+SECONDS := 1800
+check-sharing: packages
+	@tools/install-packages check ceph
+	@$(MAKE) --no-print-directory all
+	@COPPICE_REMOTE_SECONDS=$(SECONDS) python3 tests/remote/test-servers.py $(BUILD)/coppice \
+		a_crowd_of_builders_never_leaves_a_name_that_cannot_be_pulled
 
 # Builds and boots the example images: minutes, and longer without KVM.
 check-images: packages

@@ -1,29 +1,23 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""test-crowd.py COPPICE: builders that push and pull the same names at once, are killed and
-begin again, through a server that fails now and then.
+"""Builders that push and pull the same names at once, are killed and begin again, through a
+server that fails now and then.
 
 Whatever a name leads to can be pulled and is right, at any time and at the end.
 COPPICE_REMOTE_SECONDS=N goes on for N seconds (12), COPPICE_REMOTE_SEED=N begins otherwise.
 """
 import os
-import pathlib
 import random
 import signal
 import subprocess
-import sys
-import tempfile
 import threading
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from proxy import Proxy  # noqa: E402
-from remotelib import COPPICE, Skipped, noise, run_claims, words  # noqa: E402
-from servers import Ceph  # noqa: E402
+from proxy import Proxy
+from remotelib import COPPICE, Skipped, noise, words
+from servers import ceph
 
 SECONDS = float(os.environ.get("COPPICE_REMOTE_SECONDS", "12"))
 SEED = int(os.environ.get("COPPICE_REMOTE_SEED", "1"))
-CEPH = None
 NAMES = ["debian/a", "debian/b", "image", "other"]
 
 
@@ -106,14 +100,13 @@ def check(place, environment, number):
 
 def a_crowd_of_builders_never_leaves_a_name_that_cannot_be_pulled(p):
     n = random.Random(SEED).randrange(2, 9) if SECONDS > 60 else 3
-    if CEPH:
-        CEPH.make_bucket("crowd")
-        p.environment = dict(CEPH.environment)
-        proxy = Proxy(int(CEPH.endpoint.rsplit(":", 1)[1]), SEED, 0.04)
+    try:
+        p.environment = dict(ceph().environment)
+        proxy = Proxy(ceph().port, SEED, 0.04)
         p.closers.append(proxy.close)
         p.environment["AWS_ENDPOINT_URL"] = proxy.url
-        p.url, direct = "s3://crowd/x", {"AWS_ENDPOINT_URL": CEPH.endpoint}
-    else:
+        p.url, direct = f"s3://{ceph().make_bucket()}/x", {"AWS_ENDPOINT_URL": ceph().endpoint}
+    except Skipped:
         p.url, direct = f"file://{p.place()}", {}
     builders = [Builder(p, i, time.monotonic() + SECONDS) for i in range(n)]
     for i in range(n):
@@ -132,20 +125,3 @@ def a_crowd_of_builders_never_leaves_a_name_that_cannot_be_pulled(p):
     assert not [odd for b in builders for odd in b.odd], builders[0].odd
     assert total["push"] > 0 and check(p, direct, checks) > 0, total
 
-
-def main():
-    global CEPH
-    with tempfile.TemporaryDirectory(prefix="coppice-ceph-") as top:
-        try:
-            CEPH = Ceph(top)
-        except Skipped:
-            pass
-        try:
-            return run_claims(globals())
-        finally:
-            if CEPH:
-                CEPH.close()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -57,7 +57,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         fault = self.server.choose(self.command, self.path)
         if fault in ("500", "503", "409", "412"):
-            extra = [("Retry-After", "1")] if fault == "503" else []
+            extra = [("Retry-After", self.server.retry_after)] if fault == "503" else []
             self.answer(int(fault), extra, b"<Error><Code>Injected</Code></Error>")
             return
         if fault != "drop":
@@ -87,6 +87,7 @@ class Proxy(http.server.ThreadingHTTPServer):
         self.upstream, self.rate, self.faults, self.only = upstream, rate, faults, only
         self.random = random.Random(seed)
         self.lock = threading.Lock()
+        self.retry_after = "0"
         self.seen = []
         threading.Thread(target=self.serve_forever, daemon=True).start()
 

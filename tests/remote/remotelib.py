@@ -21,15 +21,16 @@ from claims import Skipped  # noqa: E402,F401
 COPPICE = sys.argv[1] if len(sys.argv) > 1 else "coppice"
 
 
+WORDS = [str(i).encode() for i in range(5000)]
+
+
 def noise(size, seed):
     return random.Random(seed).randbytes(size)
 
 
 def words(size, seed):
     """Text that compresses as programs and documents do."""
-    pick = random.Random(seed)
-    text = b" ".join(str(pick.randrange(5000)).encode() for _ in range(size // 5 + 1))
-    return text[:size]
+    return b" ".join(random.Random(seed).choices(WORDS, k=size // 4 + 1))[:size]
 
 
 class Place:
@@ -46,7 +47,8 @@ class Place:
         tree = self.tree
         (tree / "usr" / "bin").mkdir(parents=True, exist_ok=True)
         for i in range(small):
-            (tree / "usr" / "bin" / f"f{i}").write_bytes(words(50 + i * 997, seed * 1000 + i))
+            (tree / "usr" / "bin" / f"f{i}").write_bytes(words(50 + i * 997 % 60_000,
+                                                              seed * 1000 + i))
         for i in range(large):
             (tree / f"large{i}").write_bytes(noise(700_000 * (i + 1), seed * 77 + i))
         (tree / "hole").write_bytes(b"")

@@ -1,24 +1,12 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""test-s3.py COPPICE: sharing through S3, against the Ceph gateway."""
-import pathlib
-import sys
-import tempfile
-
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from remotelib import Skipped, run_claims, words  # noqa: E402
-from servers import Ceph  # noqa: E402
-
-CEPH = None
-BUCKETS = [0]
+"""Sharing through S3, against the Ceph gateway."""
+from remotelib import words
+from servers import ceph
 
 
 def bucket(place):
-    BUCKETS[0] += 1
-    name = f"bucket{BUCKETS[0]}"
-    CEPH.make_bucket(name)
-    place.environment = dict(CEPH.environment)
-    return f"s3://{name}/team/cache"
+    place.environment = dict(ceph().environment)
+    return f"s3://{ceph().make_bucket()}/team/cache"
 
 
 def two_stores_share_a_tree_through_the_gateway(p):
@@ -96,20 +84,3 @@ def credentials_come_from_the_shared_file(p):
     assert "403" in p.error("a", "remote", "add", "wrong", url, "--endpoint",
                             keys["AWS_ENDPOINT_URL"])
 
-
-def main():
-    global CEPH
-    with tempfile.TemporaryDirectory(prefix="coppice-ceph-") as top:
-        try:
-            CEPH = Ceph(top)
-        except Skipped as why:
-            print(f"skipped: {why}")
-            return 77
-        try:
-            return run_claims(globals())
-        finally:
-            CEPH.close()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real servers for the tests of remotes: nginx for reading, the Ceph gateway for S3."""
+import atexit
+import functools
 import os
 import pathlib
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.request
 
@@ -87,19 +90,23 @@ class Nginx:
 
 
 class Ceph:
-    """A Ceph gateway of our own; one for a whole test program."""
+    """A Ceph gateway of our own; ceph() starts the one that a test program has."""
 
-    def __init__(self, top):
-        self.directory = pathlib.Path(top) / "ceph"
+    def __init__(self):
+        self.top = tempfile.mkdtemp(prefix="coppice-ceph-")
+        self.directory = pathlib.Path(self.top) / "ceph"
+        atexit.register(self.close)
         result = subprocess.run([TOOLS / "ceph-up", self.directory, str(free_port(64))], text=True,
                                 capture_output=True, check=False, timeout=150)
         if result.returncode == 77:
             raise Skipped(result.stderr.strip())
         if result.returncode != 0:
             raise RuntimeError(f"ceph-up: {result.stdout} {result.stderr}")
+        self.n_buckets = 0
         lines = (self.directory / "env").read_text().split()
         self.environment = dict(line.split("=", 1) for line in lines)
         self.endpoint = self.environment["AWS_ENDPOINT_URL"]
+        self.port = int(self.endpoint.rsplit(":", 1)[1])
 
     def curl(self, *args):
         return subprocess.run(
@@ -108,9 +115,20 @@ class Ceph:
              self.environment["AWS_SECRET_ACCESS_KEY"], *map(str, args)],
             check=True, capture_output=True, timeout=60).stdout
 
-    def make_bucket(self, name):
+    def make_bucket(self):
+        """The name of a new one."""
+        self.n_buckets += 1
+        name = f"bucket{self.n_buckets}"
         self.curl("-X", "PUT", "-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD",
                   f"{self.endpoint}/{name}")
+        return name
 
     def close(self):
         subprocess.run([TOOLS / "ceph-down", self.directory], check=False, timeout=60)
+        shutil.rmtree(self.top, ignore_errors=True)
+
+
+@functools.cache
+def ceph():
+    """The gateway of this program, started by the first claim that asks; Skipped without."""
+    return Ceph()

@@ -72,7 +72,8 @@ def a_small_change_costs_little(p):
 def a_store_that_knows_nothing_gets_the_last_of_many_changes(p):
     p.grow(large=1)
     add(p, "a")
-    for i in range(40):
+    # More than a chain of dictionaries and a plan may have.
+    for i in range(18):
         (p.tree / "usr" / "bin" / f"f{i}").write_bytes(words(300 + i, 9000 + i))
         p.commit("a", "moving")
         p.run("a", "push", "shared", "moving")
@@ -127,9 +128,9 @@ def a_tree_can_be_pushed_and_pulled_by_digest_and_under_another_name(p):
 
 def a_push_that_was_killed_goes_on_where_it_was(p):
     p.tree.mkdir()
-    for i in range(12):
-        (p.tree / f"f{i}").write_bytes(noise(9_000_000, i))
-    for i in range(800):
+    for i in range(9):
+        (p.tree / f"f{i}").write_bytes(noise(8_000_000, i))
+    for i in range(100):
         (p.tree / f"s{i}").write_bytes(noise(30_000, 100 + i))
     p.commit("a", "one")
     add(p, "a")
@@ -142,7 +143,7 @@ def a_push_that_was_killed_goes_on_where_it_was(p):
     before = [k for k in keys(p, "v1/p") if "/." not in k]
     assert before and not keys(p, "v1/r"), before
     sent = p.json("a", "push", "shared", "one")["sent"]
-    assert sent < 132_000_000 - 22_000_000, sent
+    assert sent < 75_000_000 - 22_000_000, sent
     assert not keys(p, "v1/w")
     add(p, "b")
     p.run("b", "pull", "shared", "one")
