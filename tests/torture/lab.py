@@ -46,6 +46,29 @@ def scratch(prefix, where=None):
     return top
 
 
+def in_memory(prefix):
+    """As scratch(), in memory where that holds what a tree has: for what does not lose power.
+    Needs own_mounts()."""
+    top = scratch(prefix)
+    options = ["mount", "-t", "tmpfs", "-o", "mode=700", "tmpfs", str(top)]
+    if os.geteuid() != 0 or subprocess.run(options, check=False, capture_output=True).returncode:
+        return top
+    try:
+        os.setxattr(top, "user.try", b"")
+        os.removexattr(top, "user.try")
+    except OSError:
+        subprocess.run(["umount", top], check=True)
+        return top
+    owner = os.getpid()
+
+    def unmount():
+        if os.getpid() == owner:
+            subprocess.run(["umount", "-l", top], check=False)
+
+    atexit.register(unmount)
+    return top
+
+
 def own_mounts():
     """What is mounted from here on ends with us.  False: not root."""
     libc = ctypes.CDLL(None, use_errno=True)
@@ -86,6 +109,25 @@ def refs(store):
 
 def copy(template, to):
     subprocess.run(["cp", "-a", "--reflink=auto", template, to], check=True)
+
+
+def copy_store(template, to):
+    """The same for a store, which holds files, directories and symlinks, a hundred times as
+    fast as to start a program."""
+    os.mkdir(to, 0o700)
+    for entry in os.scandir(template):
+        path = f"{to}/{entry.name}"
+        if entry.is_symlink():
+            os.symlink(os.readlink(entry.path), path)
+            continue
+        if entry.is_dir():
+            copy_store(entry.path, path)
+        else:
+            with open(entry.path, "rb") as file, open(path, "wb") as copied:
+                copied.write(file.read())
+        stat = entry.stat()
+        os.chmod(path, stat.st_mode & 0o7777)
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
 
 def remove(path):
