@@ -15,12 +15,17 @@
 /* How much of a child's last words is kept for a message. */
 #define TAIL_SIZE 4096
 
+/* Where a guard expects the pipe of which we hold the other end. */
+#define LIVENESS_FD 3
+
 struct running {
 	const struct process_options *options;
+	const char *name;
 	pid_t pid;
 	int pid_fd;
 	int out_fd; /* read end; -EBADF at the end of the output */
 	int error_fd;
+	int liveness_fd; /* of a guard, as long as it shall wait */
 	struct buf tail;
 	int stopped; /* why we ended it: -EINTR, -ETIMEDOUT, or 0 */
 };
@@ -30,11 +35,17 @@ static void running_done(struct running *running)
 	closep(&running->pid_fd);
 	closep(&running->out_fd);
 	closep(&running->error_fd);
+	closep(&running->liveness_fd);
 	buf_done(&running->tail);
 }
 
-static void kill_child(const struct running *running, int signal_number)
+static void kill_child(struct running *running, int signal_number)
 {
+	/* A guard must live until the last of them is gone, and kills better. */
+	if (signal_number == SIGKILL && running->liveness_fd >= 0) {
+		(void)close(TAKE_FD(running->liveness_fd));
+		return;
+	}
 	(void)kill(running->options->foreground ? running->pid : -running->pid,
 		   signal_number);
 }
@@ -136,7 +147,7 @@ static int spawn(struct running *running, int out_write, int error_write,
 		closep(&lifted[i]);
 	(void)posix_spawnattr_destroy(&attributes);
 	(void)posix_spawn_file_actions_destroy(&actions);
-	return r < 0 ? err_code(err, r, "run '%s'", options->argv[0]) : 0;
+	return r < 0 ? err_code(err, r, "run '%s'", running->name) : 0;
 }
 
 static int start(struct running *running, struct cop_error *err)
@@ -161,7 +172,7 @@ static int start(struct running *running, struct cop_error *err)
 	 * once. */
 	running->pid_fd = (int)syscall(SYS_pidfd_open, running->pid, 0);
 	if (running->pid_fd < 0) {
-		r = err_errno(err, "watch '%s'", running->options->argv[0]);
+		r = err_errno(err, "watch '%s'", running->name);
 		kill_child(running, SIGKILL);
 		(void)waitpid(running->pid, NULL, 0);
 	}
@@ -230,7 +241,7 @@ static int watch(struct running *running, struct cop_error *err)
 			wait_ms = deadline - now > 1000000 ? 1000000
 							   : (int)(deadline - now);
 		if (poll(fds, ARRAY_SIZE(fds), wait_ms) < 0 && errno != EINTR)
-			return err_errno(err, "wait for '%s'", options->argv[0]);
+			return err_errno(err, "wait for '%s'", running->name);
 		if (fds[1].revents && !take_output(running, running->out_fd, false))
 			(void)close(TAKE_FD(running->out_fd));
 		if (fds[2].revents && !take_output(running, running->error_fd, true))
@@ -252,7 +263,7 @@ static int watch(struct running *running, struct cop_error *err)
 
 static int run(struct running *running, int *ret_status, struct cop_error *err)
 {
-	const char *name = running->options->argv[0];
+	const char *name = running->name;
 	int status, r, waited;
 
 	r = start(running, err);
@@ -278,15 +289,83 @@ static int run(struct running *running, int *ret_status, struct cop_error *err)
 	return 0;
 }
 
+char *process_find(const char *name)
+{
+	const char *path = getenv("PATH");
+
+	if (strchr(name, '/'))
+		return strdup(name);
+	for (path = path ? path : "/usr/sbin:/usr/bin:/sbin:/bin"; *path;) {
+		size_t size = strcspn(path, ":");
+		char *whole;
+
+		if (asprintf(&whole, "%.*s/%s", (int)size, path, name) < 0)
+			return NULL;
+		if (access(whole, X_OK) == 0)
+			return whole;
+		free(whole);
+		path += size + (path[size] == ':');
+	}
+	return NULL;
+}
+
+/* The guard's environment is the child's, where PATH is not ours: it gets a path. */
+static void add_guard(struct process_options *options, const char *program,
+		      const char **argv, struct process_fd *fds, int liveness_read)
+{
+	size_t n = 2;
+
+	argv[0] = options->guard;
+	argv[1] = program;
+	for (const char *const *word = options->argv + 1; *word; word++)
+		argv[n++] = *word;
+	argv[n] = NULL;
+	if (options->n_fds > 0)
+		memcpy(fds, options->fds, options->n_fds * sizeof(*fds));
+	fds[options->n_fds++] = (struct process_fd){liveness_read, LIVENESS_FD};
+	options->fds = fds;
+	options->argv = argv;
+}
+
+static int run_guarded(struct running *running, int *ret_status, struct cop_error *err)
+{
+	struct process_options options = *running->options;
+	auto_free char *program = process_find(options.argv[0]);
+	auto_close int liveness_read = -EBADF;
+	auto_free struct process_fd *fds = NULL;
+	auto_free const char **argv = NULL;
+	size_t n_words = 0;
+	int ends[2];
+
+	if (!program)
+		return err_set(err, -ENOENT, "run '%s': no such program", running->name);
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return err_errno(err, "make a pipe");
+	liveness_read = ends[0];
+	running->liveness_fd = ends[1];
+	while (options.argv[n_words])
+		n_words++;
+	argv = calloc(n_words + 2, sizeof(*argv));
+	fds = calloc(options.n_fds + 1, sizeof(*fds));
+	if (!argv || !fds)
+		return err_oom(err);
+	add_guard(&options, program, argv, fds, liveness_read);
+	running->options = &options;
+	return run(running, ret_status, err);
+}
+
 int process_run(const struct process_options *options, int *ret_status,
 		struct cop_error *err)
 {
 	cleanup_with(running_done) struct running running = {.options = options,
+							     .name = options->argv[0],
 							     .pid_fd = -EBADF,
 							     .out_fd = -EBADF,
-							     .error_fd = -EBADF};
+							     .error_fd = -EBADF,
+							     .liveness_fd = -EBADF};
 
-	return run(&running, ret_status, err);
+	return options->guard ? run_guarded(&running, ret_status, err)
+			      : run(&running, ret_status, err);
 }
 
 static void append_output(void *data, const char *bytes, size_t size)
@@ -306,9 +385,11 @@ int process_check(const char *const *argv, const char *const *env, struct buf *o
 		.separate_error = true,
 	};
 	cleanup_with(running_done) struct running running = {.options = &options,
+							     .name = argv[0],
 							     .pid_fd = -EBADF,
 							     .out_fd = -EBADF,
-							     .error_fd = -EBADF};
+							     .error_fd = -EBADF,
+							     .liveness_fd = -EBADF};
 	char how[64], line[512];
 	int status = 0, r;
 

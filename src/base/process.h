@@ -24,6 +24,8 @@ struct process_fd {
  * @on_output: receives what the child writes to standard output (and error, where not
  *             replaced) as it comes; NULL: kept for the message of a failure only
  * @data:      handed to @on_output
+ * @guard:     the program coppice-guard, or NULL: what the child has started ends with
+ * it, and all of it with us, even when we are killed; fd 3 is the guard's
  * @foreground: stay in our process group, so that the child may use the terminal
  * @separate_error: standard error is not mixed into @on_output but kept for the message
  * @cancel_fd: when this becomes readable the child's group gets SIGTERM, and SIGKILL five
@@ -39,6 +41,7 @@ struct process_options {
 	size_t n_fds;
 	void (*on_output)(void *data, const char *bytes, size_t size);
 	void *data;
+	const char *guard;
 	bool separate_error;
 	bool foreground;
 	int cancel_fd;
@@ -65,6 +68,10 @@ int process_run(const struct process_options *options, int *ret_status,
  */
 int process_check(const char *const *argv, const char *const *env, struct buf *output,
 		  struct cop_error *err);
+
+/* process_find() - where the program @name is in our PATH, freed by the caller; NULL:
+ * nowhere.  A @name with a '/' is its own answer. */
+char *process_find(const char *name);
 
 /* process_keep_tail() - add output to @tail, of which the last 4 KiB at least are kept;
  * for messages of failures */

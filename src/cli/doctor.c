@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 
 #include "base/fs.h"
+#include "base/process.h"
 #include "base/text.h"
 #include "cli/cli.h"
 #include "engine/sandbox.h"
@@ -190,17 +191,9 @@ static void look_at_store(struct doctor *doctor)
 
 static bool has_program(const char *name)
 {
-	const char *path = getenv("PATH");
-	auto_free char *copy = strdup(path ? path : "/usr/sbin:/usr/bin:/sbin:/bin");
-	char file[4200], *save = NULL;
+	auto_free char *path = process_find(name);
 
-	for (char *at = copy ? strtok_r(copy, ":", &save) : NULL; at;
-	     at = strtok_r(NULL, ":", &save)) {
-		(void)snprintf(file, sizeof(file), "%.4096s/%s", at, name);
-		if (access(file, X_OK) == 0)
-			return true;
-	}
-	return false;
+	return path != NULL;
 }
 
 static void look_for_programs(struct doctor *doctor, const char *check,

@@ -34,6 +34,10 @@ struct engine_places {
  * tree), else the installed one; freed by the caller */
 int engine_default_libdir(char **ret_path, struct cop_error *err);
 
+/* engine_find_guard() - the program under which a sandbox runs, looked for in the same
+ * places; freed by the caller.  Return: 0; -ENOENT. */
+int engine_find_guard(char **ret_path, struct cop_error *err);
+
 /* manifest_read(): what is wrong with a document that could be read. */
 #define MANIFEST_INVALID	 1
 #define MANIFEST_UNKNOWN_VERSION 2

@@ -9,34 +9,38 @@
 
 #include "base/error.h"
 
-static bool is_libdir(const char *path)
+static char *program_directory(void)
 {
-	auto_free char *stages = NULL;
-	struct stat st;
-
-	if (asprintf(&stages, "%s/stages", path) < 0) {
-		stages = NULL;
-		return false;
-	}
-	return stat(stages, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
-/* libdir/ beside the running program, which is how a build tree looks; NULL: none. */
-static char *find_beside_program(void)
-{
-	char program[PATH_MAX], *path = NULL;
+	char program[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", program, sizeof(program) - 1);
 
 	if (n < 0)
 		return NULL;
 	program[n] = '\0';
 	*strrchr(program, '/') = '\0';
-	if (asprintf(&path, "%s/libdir", program) < 0)
+	return strdup(program);
+}
+
+/* Return: @directory@path when it is there, else NULL */
+static char *find(const char *directory, const char *path)
+{
+	char *whole = NULL;
+
+	if (!directory || asprintf(&whole, "%s%s", directory, path) < 0)
 		return NULL;
-	if (is_libdir(path))
-		return path;
-	free(path);
+	if (access(whole, F_OK) == 0)
+		return whole;
+	free(whole);
 	return NULL;
+}
+
+/* libdir/ beside the running program, which is how a build tree looks; NULL: none. */
+static char *find_beside_program(void)
+{
+	auto_free char *directory = program_directory();
+	auto_free char *stages = find(directory, "/libdir/stages/");
+
+	return stages ? find(directory, "/libdir") : NULL;
 }
 
 int engine_default_libdir(char **ret_path, struct cop_error *err)
@@ -48,6 +52,24 @@ int engine_default_libdir(char **ret_path, struct cop_error *err)
 		path = strdup(COPPICE_LIBDIR);
 	if (!path)
 		return err_oom(err);
+	*ret_path = path;
+	return 0;
+}
+
+int engine_find_guard(char **ret_path, struct cop_error *err)
+{
+	auto_free char *directory = program_directory();
+	char *path = find(getenv("COPPICE_LIBDIR"), "/coppice-guard");
+
+	if (!path)
+		path = find(directory, "/libdir/coppice-guard");
+	if (!path)
+		path = find(COPPICE_LIBDIR, "/coppice-guard");
+	if (!path)
+		return err_set(err, -ENOENT,
+			       "'%s/coppice-guard' is missing: install coppice anew, or "
+			       "say with COPPICE_LIBDIR where it is",
+			       COPPICE_LIBDIR);
 	*ret_path = path;
 	return 0;
 }

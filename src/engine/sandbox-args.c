@@ -9,7 +9,9 @@
 #include <sys/wait.h>
 
 #include "base/fs.h"
+#include "base/mutant.h"
 #include "base/process.h"
+#include "engine/engine.h"
 #include "json/json.h"
 
 #define STATUS_FD 10
@@ -232,11 +234,14 @@ int sandbox_wait(const struct words *words, struct process_options *options,
 	struct process_options inner = *options;
 	auto_free struct process_fd *fds = NULL;
 	auto_free const char **argv = NULL;
+	auto_free char *guard = NULL;
 	int pipe_fds[2], status = 0, r;
 
 	if (filter < 0)
 		return filter;
-	r = words_list(words, &argv, err);
+	r = engine_find_guard(&guard, err);
+	if (r == 0)
+		r = words_list(words, &argv, err);
 	if (r < 0)
 		return r;
 	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
@@ -251,6 +256,7 @@ int sandbox_wait(const struct words *words, struct process_options *options,
 	fds[options->n_fds] = (struct process_fd){status_write, STATUS_FD};
 	fds[options->n_fds + 1] = (struct process_fd){filter, FILTER_FD};
 	inner.argv = argv;
+	inner.guard = mutant("guard") ? NULL : guard;
 	inner.fds = fds;
 	inner.n_fds = options->n_fds + 2;
 	inner.on_output = keep_last;

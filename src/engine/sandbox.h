@@ -7,6 +7,9 @@
  * capability that we lack by dropping none at all.  (It leaves the bounding set as it is;
  * no_new_privs keeps everything inside from gaining what is in there.)  fsync and its kin
  * do nothing inside: the commit makes the tree durable.
+ *
+ * A guard stands between us and bubblewrap: when we are gone, at whatever moment, nothing
+ * of a sandbox stays, and so it is when bubblewrap is.
  */
 #pragma once
 

@@ -16,20 +16,9 @@ int64_t tool_epoch(const struct kit *kit)
 
 bool tool_is_there(const char *name)
 {
-	const char *path = getenv("PATH");
+	auto_free char *path = process_find(name);
 
-	while (path && *path) {
-		size_t size = strcspn(path, ":");
-		char whole[512];
-		int n = snprintf(whole, sizeof(whole), "%.*s/%s", (int)size, path, name);
-
-		if (n > 0 && (size_t)n < sizeof(whole) && access(whole, X_OK) == 0)
-			return true;
-		path += size;
-		if (*path == ':')
-			path++;
-	}
-	return false;
+	return path != NULL;
 }
 
 static void take_output(void *data, const char *bytes, size_t size)

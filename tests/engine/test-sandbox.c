@@ -3,7 +3,9 @@
 #include "fixture.h"
 
 #include <fcntl.h>
+#include <glob.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -328,6 +330,52 @@ static void a_bind_is_there_and_a_wrong_one_is_refused(void **state)
 		     &err);
 }
 
+#define KILLS 60
+
+/* Has any process @word on its command line? */
+static bool somebody_runs(const char *word)
+{
+	bool found = false;
+	glob_t paths = {};
+
+	assert_int_equal(glob("/proc/[0-9]*/cmdline", 0, NULL, &paths), 0);
+	for (size_t i = 0; i < paths.gl_pathc && !found; i++) {
+		auto_close int fd = open(paths.gl_pathv[i], O_RDONLY | O_CLOEXEC);
+		auto_buf text = {};
+
+		if (fd >= 0 && fs_read_all(fd, 1 * MIB, &text, NULL) == 0 && text.size)
+			found = memmem(text.data, text.size, word, strlen(word)) != NULL;
+	}
+	globfree(&paths);
+	return found;
+}
+
+static void a_sandbox_ends_with_us_whenever_we_are_killed(void **state)
+{
+	char seconds[32];
+	const char *const argv[] = {"sleep", seconds, NULL};
+
+	(void)state;
+	fixture_needs_sandbox();
+	(void)snprintf(seconds, sizeof(seconds), "1000.%d", getpid());
+	for (useconds_t i = 0; i < KILLS; i++) {
+		pid_t child = fork();
+		int status;
+
+		assert_true(child >= 0);
+		if (child == 0)
+			_exit(engine_run_command("/", argv, false, NULL, &status, NULL) !=
+			      0);
+		(void)usleep(i * 500);
+		assert_int_equal(kill(child, SIGKILL), 0);
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_true(WIFSIGNALED(status));
+	}
+	for (int i = 0; i < 200 && somebody_runs(seconds); i++)
+		(void)usleep(50000);
+	assert_false(somebody_runs(seconds));
+}
+
 #define WITH_STORE(test) \
 	cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
 
@@ -351,6 +399,7 @@ int main(void)
 		cmocka_unit_test(a_sandbox_that_cannot_be_set_up_is_no_failed_stage),
 		cmocka_unit_test(a_command_gives_its_status),
 		cmocka_unit_test(a_command_has_no_network_unless_asked_for),
+		cmocka_unit_test(a_sandbox_ends_with_us_whenever_we_are_killed),
 		WITH_STORE(a_bind_is_there_and_a_wrong_one_is_refused),
 	};
 

@@ -40,6 +40,7 @@ MUTANTS = {
     "registration": [unit("gc"), unit("commit"), CROWD],
     "second-look": [unit("gc"), CROWD],
     "publish-check": [unit("commit"), unit("gc"), CROWD],
+    "guard": [["tests/engine/test-sandbox"]],
     "changed-source": [unit("staging")],
     "image-digest": [script("flip.py", "--points", "400")],
     "export-digest": [script("flip.py", "--points", "2000")],
@@ -57,7 +58,8 @@ def passes(build, command, mutant=None):
     if command[0].startswith("tests/"):
         command[0] = str(build / command[0])
     env = {**os.environ, "COPPICE": str(build / "coppice"),
-           "COPPICE_WRITER": str(build / "tests/torture/torture-writer")}
+           "COPPICE_WRITER": str(build / "tests/torture/torture-writer"),
+           "COPPICE_LIBDIR": str(build / "libdir"), "COPPICE_TEST_LIBDIR": str(build / "libdir")}
     env.pop("COPPICE_MUTANT", None)
     if mutant:
         env["COPPICE_MUTANT"] = mutant
@@ -81,7 +83,8 @@ def main():
                        stdout=subprocess.DEVNULL)
     units = ["store", "ref", "lock", "workdir", "staging", "commit", "gc"]
     subprocess.run(["ninja", "-C", build, "coppice", "tests/store/power-cut", "tests/torture/torture-writer",
-                    *(f"tests/store/test-store-{name}" for name in units)], check=True, stdout=subprocess.DEVNULL)
+                    "tests/engine/test-sandbox", "modules/coppice-guard", "modules/coppice-host-modules",
+                    "modules/stages/coppice-stages", *(f"tests/store/test-store-{name}" for name in units)], check=True, stdout=subprocess.DEVNULL)
     sound = {}
     survivors = []
     for mutant in wanted:

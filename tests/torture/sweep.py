@@ -8,6 +8,7 @@ call (kill), or that call fails (error).  Whatever happens:
 
   - the store is judged by the oracle; every ref is what it was or what it was to become
   - an operation that said 0 has done all it says; one that failed says why, in one line
+  - a sandbox ends with who made it
   - done again, the operation works; then nothing is left in tmp, and after a collection
     there is nothing in the store that no ref needs
 
@@ -47,10 +48,12 @@ FAILING = {
 class Operation:
     """@args of coppice, in a place with a store; @changes: {ref: digest} when it is done."""
 
-    def __init__(self, name, args, changes, fresh=False, env=None, output=None):
+    def __init__(self, name, args, changes, fresh=False, env=None, output=None,
+                 has_sandbox=False):
         self.name, self.args, self.changes = name, args, changes
         self.fresh = fresh  # begins without a store
         self.env = env or {}
+        self.has_sandbox = has_sandbox
         self.output = output  # a file that is whole or not there
 
 
@@ -58,7 +61,7 @@ class World:
     """Trees, archives and a store from which every point begins."""
 
     def __init__(self, views):
-        self.top = lab.scratch("sweep")
+        self.top = lab.in_memory("sweep")
         self.store = self.top / "store"
         self.writer = os.environ.get("COPPICE_WRITER")
         a, b, c = (lab.make_tree(self.top / name, seed) for seed, name in enumerate("abc"))
@@ -95,7 +98,7 @@ class World:
         if lab.run(probe, *args, status=None, env=lab.QUIET).returncode:
             print("no build: the sandbox does not work here")
             return
-        self.operations.append(Operation("build", args, lab.refs(probe)))
+        self.operations.append(Operation("build", args, lab.refs(probe), has_sandbox=True))
 
     def add_view(self, view):
         """A tree in which a static program writes, committed by coppice run."""
@@ -111,7 +114,7 @@ class World:
             print(f"no view of kind {view}: it does not work here")
             return
         digest = lab.refs(probe)["name/a"]
-        self.operations.append(Operation("view-" + view, args, {"name/a": digest}, env=env))
+        self.operations.append(Operation("view-" + view, args, {"name/a": digest}, env=env, has_sandbox=True))
 
 
 def command(operation, place):
@@ -123,7 +126,7 @@ def make_place(world, operation, name):
     lab.remove(place)
     place.mkdir()
     if not operation.fresh:
-        lab.copy(world.store, place / "store")
+        lab.copy_store(world.store, place / "store")
     return place
 
 
@@ -202,25 +205,31 @@ def is_store(store):
     return (store / "format").exists()
 
 
-def end_orphans(place):
-    """bubblewrap whose monitor died at the wrong moment waits for ever; see docs/promises.md.
-    How many there were; they end here, as they would with the machine."""
-    ended = 0
-    time.sleep(0.01)
+def living(place):
+    """Processes that have anything of this place on their command line: sandboxes, guards."""
+    found = []
     for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            words = path.read_bytes()
-            parent = (path.parent / "stat").read_text().rsplit(")", 1)[1].split()[1]
-            if words.startswith(b"bwrap\0") and parent == "1" and os.fsencode(place) + b"/" in words:
-                os.kill(int(path.parent.name), 9)
-                ended += 1
-        except (OSError, ValueError):
+            if os.fsencode(place) + b"/" in path.read_bytes() and int(path.parent.name) != os.getpid():
+                found.append(int(path.parent.name))
+        except OSError:
             pass
-    return ended
+    return found
+
+
+def check_processes(place):
+    """All that it started ends with it, and soon."""
+    end = time.monotonic() + 30
+    while left := living(place):
+        if time.monotonic() > end:
+            for pid in left:
+                os.kill(pid, 9)
+            raise lab.Violation(f"{len(left)} processes outlived it")
+        time.sleep(0.002)
 
 
 def try_point(point):
-    """(point, complaint or None, orphans)."""
+    """(point, complaint or None)."""
     name, call, n, error = point
     world = WORLD
     operation = next(one for one in world.operations if one.name == name)
@@ -237,7 +246,8 @@ def try_point(point):
                                     timeout=100, env={**os.environ, **lab.QUIET, **operation.env})
             words.seek(0)
             result.stderr = words.read()
-        orphans = end_orphans(place)
+        if operation.has_sandbox:
+            check_processes(place)
         if error:
             check_words(result)
         finished = result.returncode == 0
@@ -249,10 +259,10 @@ def try_point(point):
         check_output(operation, place, finished)
         recover(operation, place, before)
     except (lab.Violation, subprocess.TimeoutExpired) as problem:
-        return point, str(problem), 0
+        return point, str(problem)
     finally:
         lab.remove(place)
-    return point, None, orphans
+    return point, None
 
 
 def check_tmp(store):
@@ -308,9 +318,8 @@ def main():
         every = [(chosen[0].name, call, int(n), error[0] if error else None)]
     elif args.points and args.points < len(every):
         every = random.Random(args.seed).sample(every, args.points)
-    for point, complaint, orphans in lab.in_parallel(try_point, every):
+    for point, complaint in lab.in_parallel(try_point, every):
         report.count(point[0])
-        report.count("sandboxes that were orphaned", orphans)
         if complaint:
             name, call, n, error = point
             report.violation(f"{name} --at {call}:{n}" + (f":{error}" if error else ""), complaint)
