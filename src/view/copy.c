@@ -143,7 +143,9 @@ static int open_copy(struct cop_store *store, struct workdir *workdir,
 		return err_oom(err);
 	copy->view.ops = &view_copy_ops;
 	copy->tree_fd = -EBADF;
-	r = view_read_tree(store, digest, &copy->base, err);
+	r = digest ? object_check_files(store, digest, err) : 0;
+	if (r == 0)
+		r = view_read_tree(store, digest, &copy->base, err);
 	if (r < 0)
 		return r;
 	copy->workdir_fd = workdir_fd(workdir);

@@ -7,8 +7,10 @@
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "base/fs.h"
+#include "store/object.h"
 
 #define STAGE_ID "00000000000000000000000000000000000000000000000000000000000000aa"
 
@@ -566,6 +568,43 @@ static void what_a_killed_process_leaves_is_swept(void **state)
 	assert_int_equal(scratch_count(scratch, "tmp"), 0);
 }
 
+/* Other bytes, as many of them. */
+static void rot(struct scratch *scratch, const char *id, const char *name)
+{
+	auto_ptr(tree) tree = committed_tree(scratch, id);
+	const char *file =
+		join(scratch->store_path, join("files", tree_find(tree, name)->payload));
+	auto_close int fd = -EBADF;
+
+	assert_int_equal(chmod(file, 0600), 0);
+	fd = open(file, O_WRONLY | O_CLOEXEC);
+	assert_int_equal(pwrite(fd, "?", 1, 7), 1);
+	assert_int_equal(chmod(file, 0444), 0);
+}
+
+static void a_base_is_read_back_after_the_machine_was_started(void **state)
+{
+	struct scratch *scratch = *state;
+	struct cop_object *object = new_object(scratch, NULL);
+	struct cop_error err = {};
+	char text[200] = "";
+	const char *path;
+
+	memset(text, 'a', sizeof(text) - 1);
+	write_one(object, "A", text);
+	commit(scratch, object, "a");
+	cop_object_free(object);
+	rot(scratch, "a", "A");
+	object_set_start(time(NULL) + 100);
+	object = new_object(scratch, "a");
+	assert_fails(cop_object_write(object, &path, &err), -EUCLEAN, &err);
+	assert_non_null(strstr(err.message, "/A"));
+	cop_object_free(object);
+	/* Marked: a miss for all. */
+	assert_int_equal(cop_store_contains(scratch->store, "a", &err), 0);
+	object_set_start(0);
+}
+
 static int run_all(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -592,6 +631,7 @@ static int run_all(void)
 		TEST(readers_of_one_tree_share_its_layout),
 		TEST(a_layout_that_fails_names_the_file_and_leaves_nothing),
 		TEST(a_layout_tells_how_far_it_is),
+		TEST(a_base_is_read_back_after_the_machine_was_started),
 		TEST(what_a_killed_process_leaves_is_swept),
 	};
 
