@@ -12,7 +12,7 @@ static const struct {
 	 "the store (else $COPPICE_STORE, else /var/lib/coppice for root and "
 	 "~/.local/share/coppice for others)"},
 	{"--json", "print one JSON document on standard output"},
-	{"--no-verify", "export, push and build on trees without hashing them again"},
+	{"--no-verify", "print, export and build on trees without hashing them"},
 	{"-q, --quiet", "no words, no progress"},
 	{"-v, --verbose", "say more"},
 	{"-h, --help", "this text, or that of a verb"},

@@ -6,6 +6,7 @@
 
 #include "base/fs.h"
 #include "cli/cli.h"
+#include "digest/verity.h"
 #include "store/object.h"
 #include "tree/diff.h"
 #include "tree/dump.h"
@@ -244,6 +245,25 @@ static int write_out(int fd, struct cop_error *err)
 	}
 }
 
+/* Never wrong bytes in silence. */
+static int check_content(struct cli *cli, int fd, const struct tree_node *node,
+			 struct cop_error *err)
+{
+	struct cop_digest found;
+	int r;
+
+	if (cli->no_verify)
+		return 0;
+	r = verity_digest_fd(fd, node->size, 0, &found, err);
+	if (r == -ESTALE || (r == 0 && !cop_digest_equal(&found, node->digest)))
+		return err_set(err, -EUCLEAN,
+			       "its content is damaged in the store: see 'coppice verify "
+			       "--repair', or build or commit the tree again");
+	if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
+		return err_errno(err, "rewind");
+	return r;
+}
+
 static int run_cat(struct cli *cli, int argc, char **argv, struct cop_error *err)
 {
 	const struct tree_node *node;
@@ -269,8 +289,9 @@ static int run_cat(struct cli *cli, int argc, char **argv, struct cop_error *err
 	if (node->size == 0)
 		return 0;
 	fd = pool_open_file(cli->store, node->digest, node->size, err);
-	if (fd < 0)
-		return err_prefix(err, fd, "cat %s '%s'", argv[0], argv[1]);
+	r = fd < 0 ? fd : check_content(cli, fd, node, err);
+	if (r < 0)
+		return err_prefix(err, r, "cat %s '%s'", argv[0], argv[1]);
 	return write_out(fd, err);
 }
 

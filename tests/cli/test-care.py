@@ -197,6 +197,8 @@ def damage_is_told_healed_and_repaired(p):
 def what_is_given_away_is_hashed_before(p):
     p.run("commit", p.tree, "one")
     flip(blob(p))
+    assert p.out("--no-verify", "cat", "one", "big") != "0123456789" * 1000
+    assert "cat one 'big': its content is damaged" in p.error("cat", "one", "big")
     p.run("--no-verify", "export", "one", p.top / "trusting")
     line = p.error("export", "one", p.top / "out")
     assert "'/big' is wrong" in line and "verify --repair" in line, line
