@@ -691,7 +691,8 @@ static void build_on_small_disk(struct fixture *fixture)
 					       "head -c 11000000 /dev/urandom >y"};
 	char path[128];
 	struct cop_error err = {};
-	bool overlay;
+	bool overlay, first_is_kept;
+	const json_t *stages;
 
 	own_mounts();
 	cop_store_close(fixture->store);
@@ -704,13 +705,15 @@ static void build_on_small_disk(struct fixture *fixture)
 	/* A copy view holds the new file twice until it is committed. */
 	assert_ok(fixture_sh(fixture, &err, "echo a >a", commands[overlay], NULL), &err);
 	assert_non_null(strstr(buf_text(&fixture->notes), "the disk is full: collected"));
-	/* On the overlay the stage itself meets the full disk, and the first one, which
-	 * was not kept, runs again; on the copy it is the commit. */
-	assert_int_equal(count_ran(fixture), overlay ? 3 : 2);
-	assert_true(
-		json_array_size(json_object_get(
-			json_array_get(json_object_get(fixture->result, "pipelines"), 0),
-			"stages")) == 2);
+	stages = json_object_get(
+		json_array_get(json_object_get(fixture->result, "pipelines"), 0),
+		"stages");
+	assert_int_equal(json_array_size(stages), 2);
+	/* On the overlay the stage itself meets the full disk, and the first one runs
+	 * again, unless it took so long that it was kept; on the copy it is the commit.
+	 */
+	first_is_kept = json_is_true(json_object_get(json_array_get(stages, 0), "kept"));
+	assert_int_equal(count_ran(fixture), overlay && !first_is_kept ? 3 : 2);
 	/* Not for ever. */
 	assert_fails(fixture_sh(fixture, &err, "head -c 17000000 /dev/urandom >z", NULL),
 		     -ECHILD, &err);
