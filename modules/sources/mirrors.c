@@ -153,7 +153,7 @@ static int add_snapshots_of_host(struct mirrors *mirrors, const char *origin,
 		const char *argv[] = {"apt-config", "dump", "--format", "%v", NULL, NULL};
 		int r;
 
-		if (!names[i])
+		if (!names[i] || !*names[i])
 			continue;
 		if (asprintf(&key, "Acquire::Snapshots::URI::%s::%s", kinds[i],
 			     names[i]) < 0) {

@@ -137,15 +137,20 @@ static int place_loaders(const struct boot *boot, bool secure)
 }
 
 /* kernel-install writes paths below the file system that it finds: the partition's own,
- * for which another one stands here. */
-static const char script[] = "set -e\n"
-			     "esp=$1\n"
-			     "shift\n"
-			     "mkdir /run/esp\n"
-			     "mount --bind \"$esp\" /run/esp\n"
-			     "mount -t tmpfs -o mode=0755 tmpfs \"$esp\"\n"
-			     "kernel-install add \"$@\"\n"
-			     "exec cp -a \"$esp/.\" /run/esp/\n";
+ * for which another one stands here.  The kernel's package has run depmod already. */
+static const char script[] =
+	"set -e\n"
+	"esp=$1\n"
+	"shift\n"
+	"depmod=/usr/lib/kernel/install.d/50-depmod.install\n"
+	"if [ -e $depmod ] && [ -e /usr/lib/modules/$1/modules.dep.bin ]\n"
+	"then mount --bind /bin/true $depmod\n"
+	"fi\n"
+	"mkdir /run/esp\n"
+	"mount --bind \"$esp\" /run/esp\n"
+	"mount -t tmpfs -o mode=0755 tmpfs \"$esp\"\n"
+	"kernel-install add \"$@\"\n"
+	"exec cp -a \"$esp/.\" /run/esp/\n";
 
 static int add_entry(struct kit *kit, const char *version)
 {

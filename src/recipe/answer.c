@@ -184,13 +184,13 @@ static int copy_texts(struct arena *arena, const char **texts, const char ***ret
 static int add_repositories(const struct solver *solver, struct lock *lock,
 			    struct cop_error *err)
 {
+	const size_t n = solver->apt->n_repositories;
 	const char *newest = "";
 
-	lock->repositories =
-		arena_alloc(lock->arena, APT_REPOSITORIES * sizeof(*lock->repositories));
+	lock->repositories = arena_alloc(lock->arena, n * sizeof(*lock->repositories));
 	if (!lock->repositories)
 		return err_oom(err);
-	for (size_t i = 0; i < APT_REPOSITORIES; i++) {
+	for (size_t i = 0; i < n; i++) {
 		const struct apt_repository *from = &solver->apt->repositories[i];
 		struct lock_repository *to = &lock->repositories[i];
 
@@ -202,10 +202,10 @@ static int add_repositories(const struct solver *solver, struct lock *lock,
 		    copy_texts(lock->arena, from->lock.components, &to->components) < 0 ||
 		    copy_texts(lock->arena, from->lock.keys, &to->keys) < 0)
 			return err_oom(err);
-		if (strcmp(from->date, newest) > 0)
+		if (from->date && strcmp(from->date, newest) > 0)
 			newest = from->date;
 	}
-	lock->n_repositories = APT_REPOSITORIES;
+	lock->n_repositories = n;
 	lock->date = arena_text(lock->arena, newest);
 	return lock->date ? 0 : err_oom(err);
 }

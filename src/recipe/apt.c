@@ -10,14 +10,11 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "base/text.h"
+#include "recipe/repositories.h"
 
-#define OUTPUT_MAX   (64 * MIB)
-#define WORDS_MAX    600
-#define LISTS_MAX    32
-#define DEBIAN_KEYS  "/usr/share/keyrings/debian-archive-keyring.gpg"
-#define LISTS	     "var/lib/apt/lists"
-#define MAIN_SOURCES "etc/apt/sources.list.d/main.sources"
-#define SAFE_SOURCES "etc/apt/sources.list.d/security.sources"
+#define OUTPUT_MAX  (64 * MIB)
+#define WORDS_MAX   600
+#define DEBIAN_KEYS "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 void apt_note(const struct lock_options *options, const char *format, ...)
 {
@@ -155,6 +152,7 @@ static int write_conf(struct apt *apt, struct cop_error *err)
 		"Dir::Cache::pkgcache \"\";\nDir::Cache::srcpkgcache \"\";\nDir::Etc \"%s/etc/apt\";\n"
 		"Dir::Log \"%s/var/log/apt\";\n"
 		"Dir::Etc::trusted \"/dev/null\";\n"
+		"Dir::Etc::sourcelist \"/dev/null\";\n"
 		"Dir::Etc::trustedparts \"%s/etc/apt/trusted.gpg.d\";\n",
 		root, root, root, root, root, root, root);
 	(void)buf_printf(&conf,
@@ -240,20 +238,117 @@ static int find_keyring(struct apt *apt, struct cop_error *err)
 
 /* --- beginning --- */
 
-static int name_repositories(struct apt *apt, struct cop_error *err)
+static int add_repository(struct apt *apt, const char *id, const char *suite,
+			  const char **components, struct cop_error *err)
 {
-	static const char *const endings[APT_REPOSITORIES] = {"", "-updates",
-							      "-security"};
+	struct apt_repository *repository = &apt->repositories[apt->n_repositories++];
+	struct apt_place *place = &apt->places[apt->n_places - 1];
 
-	for (size_t i = 0; i < APT_REPOSITORIES; i++) {
-		struct lock_repository *lock = &apt->repositories[i].lock;
+	repository->lock.id = id;
+	repository->lock.suite = suite;
+	repository->lock.components = components;
+	repository->place = place;
+	place->end = apt->n_repositories;
+	return id && suite ? 0 : err_oom(err);
+}
+
+static struct apt_place *add_place(struct apt *apt, const char *name)
+{
+	struct apt_place *place = &apt->places[apt->n_places++];
+
+	place->name = name;
+	place->keyring = apt->keyring;
+	place->first = place->end = apt->n_repositories;
+	return place;
+}
+
+static int add_debian(struct apt *apt, struct cop_error *err)
+{
+	static const char *const endings[APT_DEBIAN] = {"", "-updates", "-security"};
+	int r = 0;
+
+	for (size_t i = 0; i < APT_DEBIAN && r == 0; i++) {
 		char name[128];
+		const char *suite;
 
 		(void)snprintf(name, sizeof(name), "%s%s", apt->recipe->suite,
 			       endings[i]);
-		lock->id = lock->suite = arena_text(apt->arena, name);
-		lock->components = apt->recipe->components;
-		if (!lock->id)
+		suite = arena_text(apt->arena, name);
+		if (i == 0)
+			(void)add_place(apt, "main");
+		else if (i == 2)
+			(void)add_place(apt, "security");
+		r = add_repository(apt, suite, suite, apt->recipe->components, err);
+	}
+	return r;
+}
+
+static int add_extra(struct apt *apt, const struct recipe_repository *extra,
+		     struct cop_error *err)
+{
+	auto_buf name = {};
+	struct apt_place *place;
+	int r = 0;
+
+	if (buf_printf(&name, "extra-%s", extra->id) < 0)
+		return err_oom(err);
+	place = add_place(apt, arena_text(apt->arena, name.data));
+	if (!place->name)
+		return err_oom(err);
+	place->extra = extra;
+	for (const char **suite = extra->suites; *suite && r == 0; suite++)
+		r = add_repository(apt, repositories_lock_id(apt->arena, extra, *suite),
+				   *suite, extra->components, err);
+	return r;
+}
+
+static int name_repositories(struct apt *apt, struct cop_error *err)
+{
+	const struct recipe *recipe = apt->recipe;
+	size_t n = APT_DEBIAN;
+	int r;
+
+	for (size_t i = 0; i < recipe->n_repositories; i++)
+		for (const char **suite = recipe->repositories[i].suites; *suite; suite++)
+			n++;
+	apt->places =
+		arena_alloc(apt->arena, (APT_DEBIAN_PLACES + recipe->n_repositories) *
+						sizeof(*apt->places));
+	apt->repositories = arena_alloc(apt->arena, n * sizeof(*apt->repositories));
+	if (!apt->places || !apt->repositories)
+		return err_oom(err);
+	r = add_debian(apt, err);
+	for (size_t i = 0; i < recipe->n_repositories && r == 0; i++)
+		r = add_extra(apt, &recipe->repositories[i], err);
+	return r;
+}
+
+/* The keys of a repository into the private root, each in a file that belongs to it. */
+static int write_keyrings(struct apt *apt, struct cop_error *err)
+{
+	for (size_t i = APT_DEBIAN_PLACES; i < apt->n_places; i++) {
+		const struct recipe_repository *extra = apt->places[i].extra;
+		auto_buf list = {};
+
+		for (size_t j = 0; j < extra->n_keys; j++) {
+			const struct recipe_file *key = &extra->keys[j];
+			const char *name = strrchr(key->path, '/');
+			auto_buf path = {}, text = {};
+			int r;
+
+			(void)buf_printf(&path, "etc/apt/keyrings%s", name);
+			(void)buf_append(&text, key->content, key->size);
+			if (path.failed)
+				return err_oom(err);
+			r = apt_write(apt, path.data, &text, err);
+			if (r < 0)
+				return r;
+			(void)buf_printf(&list, "%s%s/%s", j ? "," : "", apt->root,
+					 path.data);
+		}
+		apt->places[i].keyring =
+			list.failed ? NULL : arena_text(apt->arena, list.data);
+		if (!apt->places[i].keyring)
 			return err_oom(err);
 	}
 	return 0;
@@ -276,11 +371,13 @@ int apt_new(const struct recipe *recipe, const struct lock_options *options,
 		return err_oom(err);
 	r = find_keyring(apt, err);
 	if (r >= 0)
-		r = apt_find_mirrors(apt, err);
-	if (r >= 0)
 		r = name_repositories(apt, err);
 	if (r >= 0)
+		r = apt_find_mirrors(apt, err);
+	if (r >= 0)
 		r = apt_root_open(apt, err);
+	if (r >= 0)
+		r = write_keyrings(apt, err);
 	if (r >= 0)
 		r = write_conf(apt, err);
 	if (r >= 0)
@@ -289,190 +386,6 @@ int apt_new(const struct recipe *recipe, const struct lock_options *options,
 		return r;
 	*ret_apt = TAKE_PTR(apt);
 	return 0;
-}
-
-/* --- lists --- */
-
-/* Nobody asks it anything while it has all lists. */
-static const char *const update_argv[] = {
-	"apt-get", "-q", "-opkgCacheFile::Generate=false", "update", NULL};
-
-static int write_sources(const struct apt *apt, const char *path, const char *uri,
-			 size_t first, size_t end, struct cop_error *err)
-{
-	auto_buf text = {};
-
-	(void)buf_printf(&text, "Types: deb\nURIs: %s\nSuites:", uri);
-	for (size_t i = first; i < end; i++)
-		(void)buf_printf(&text, " %s", apt->repositories[i].lock.suite);
-	(void)buf_append_text(&text, "\nComponents:");
-	for (const char **component = apt->recipe->components; *component; component++)
-		(void)buf_printf(&text, " %s", *component);
-	(void)buf_printf(&text, "\nArchitectures: %s\nSigned-By: %s\n",
-			 apt->recipe->architecture, apt->keyring);
-	return apt_write(apt, path, &text, err);
-}
-
-/* Repositories @first to @end from the first of @uris that has them all, verified. */
-static int update_from(struct apt *apt, const char *path, const char **uris, size_t first,
-		       size_t end, struct cop_error *err)
-{
-	auto_buf words = {};
-
-	for (size_t i = 0; uris[i]; i++) {
-		auto_buf output = {};
-		int r = write_sources(apt, path, uris[i], first, end, err);
-
-		if (r >= 0)
-			r = apt_run(apt, update_argv, &output, err);
-		if (r < 0)
-			return r;
-		for (size_t j = first; r == 0 && j < end; j++)
-			apt->repositories[j].uri = arena_text(apt->arena, uris[i]);
-		if (r == 0)
-			return 0;
-		buf_truncate(&words, 0);
-		apt_words(buf_text(&output), &words);
-		if (uris[i + 1])
-			apt_note(apt->options, "mirror '%s' failed, trying the next: %s",
-				 uris[i], buf_text(&words));
-	}
-	return err_set(err, -EIO, "lock '%s': no mirror has %s: %s", apt->recipe->path,
-		       apt->repositories[first].lock.suite, buf_text(&words));
-}
-
-/* "SUITE|FILE" of `apt-get indextargets` */
-static int take_list(struct apt *apt, char *line, struct cop_error *err)
-{
-	const char *suite = strsep(&line, "|");
-	struct apt_repository *repository = NULL;
-	size_t n = 0;
-
-	for (size_t i = 0; line && i < APT_REPOSITORIES; i++)
-		if (strcmp(apt->repositories[i].lock.suite, suite) == 0)
-			repository = &apt->repositories[i];
-	if (!repository)
-		return 0;
-	while (repository->lists[n])
-		n++;
-	if (n == LISTS_MAX)
-		return err_set(err, -E2BIG, "repository %s has too many lists", suite);
-	repository->lists[n] = arena_text(apt->arena, line);
-	return repository->lists[n] ? 0 : err_oom(err);
-}
-
-static int find_lists(struct apt *apt, struct cop_error *err)
-{
-	static const char *const argv[] = {"apt-get",
-					   "indextargets",
-					   "--format",
-					   "$(RELEASE)|$(FILENAME)",
-					   "Created-By: Packages",
-					   NULL};
-	auto_buf output = {};
-	char *rest, *line;
-	int r;
-
-	for (size_t i = 0; i < APT_REPOSITORIES; i++) {
-		apt->repositories[i].lists =
-			arena_alloc(apt->arena, (LISTS_MAX + 1) * sizeof(char *));
-		if (!apt->repositories[i].lists)
-			return err_oom(err);
-	}
-	r = process_check(argv, (const char *const *)apt->env, &output, err);
-	rest = output.data;
-	while (r >= 0 && rest && (line = strsep(&rest, "\n")))
-		r = *line ? take_list(apt, line, err) : 0;
-	return r;
-}
-
-/* "HOST_PATH_dists_trixie_InRelease", or "..._Release" with its signature beside it */
-static int find_release(struct apt *apt, char **names, struct apt_repository *repository,
-			struct cop_error *err)
-{
-	static const char *const endings[] = {"InRelease", "Release"};
-
-	for (size_t i = 0; i < ARRAY_SIZE(endings); i++) {
-		auto_buf ending = {};
-
-		(void)buf_printf(&ending, "_dists_%s_%s", repository->lock.suite,
-				 endings[i]);
-		if (ending.failed)
-			return err_oom(err);
-		for (char **name = names; *name; name++) {
-			auto_buf path = {};
-
-			if (!text_ends_with(*name, ending.data))
-				continue;
-			(void)buf_printf(&path, "%s/" LISTS "/%s", apt->root, *name);
-			return path.failed
-				       ? err_oom(err)
-				       : release_read(apt, path.data, repository, err);
-		}
-	}
-	return err_set(err, -ENOENT, "repository %s has no Release file",
-		       repository->lock.suite);
-}
-
-static int read_releases(struct apt *apt, struct cop_error *err)
-{
-	auto_close int lists_fd =
-		fs_open_plain(apt->root_fd, LISTS, O_RDONLY | O_DIRECTORY, 0, err);
-	char **names = NULL;
-	size_t n = 0;
-	int r;
-
-	if (lists_fd < 0)
-		return lists_fd;
-	r = fs_list(lists_fd, &names, &n, err);
-	for (size_t i = 0; r >= 0 && i < APT_REPOSITORIES; i++)
-		r = find_release(apt, names, &apt->repositories[i], err);
-	fs_list_free(names);
-	return r < 0 ? err_prefix(err, r, "lock '%s'", apt->recipe->path) : 0;
-}
-
-/* Everything from the first mirrors: what works nearly always, and quickest. */
-static int update_at_once(struct apt *apt, struct buf *words, struct cop_error *err)
-{
-	auto_buf output = {};
-	int r = write_sources(apt, MAIN_SOURCES, apt->mirrors[0], 0, 2, err);
-
-	if (r >= 0)
-		r = write_sources(apt, SAFE_SOURCES, apt->security_mirrors[0], 2,
-				  APT_REPOSITORIES, err);
-	if (r >= 0)
-		r = apt_run(apt, update_argv, &output, err);
-	if (r > 0)
-		apt_words(buf_text(&output), words);
-	for (size_t i = 0; r == 0 && i < APT_REPOSITORIES; i++) {
-		const char **uris = i == 2 ? apt->security_mirrors : apt->mirrors;
-
-		apt->repositories[i].uri = arena_text(apt->arena, uris[0]);
-		if (!apt->repositories[i].uri)
-			return err_oom(err);
-	}
-	return r;
-}
-
-int apt_update(struct apt *apt, struct cop_error *err)
-{
-	auto_buf words = {}, nothing = {};
-	int r = update_at_once(apt, &words, err);
-
-	if (r > 0 && !apt->mirrors[1] && !apt->security_mirrors[1])
-		return err_set(err, -EIO, "lock '%s': read the archive of %s: %s",
-			       apt->recipe->path, apt->recipe->suite, buf_text(&words));
-	if (r > 0) {
-		r = apt_write(apt, SAFE_SOURCES, &nothing, err);
-		if (r >= 0)
-			r = update_from(apt, MAIN_SOURCES, apt->mirrors, 0, 2, err);
-		if (r >= 0)
-			r = update_from(apt, SAFE_SOURCES, apt->security_mirrors, 2,
-					APT_REPOSITORIES, err);
-	}
-	if (r >= 0)
-		r = find_lists(apt, err);
-	return r < 0 ? r : read_releases(apt, err);
 }
 
 /* --- solving and fetching --- */
@@ -531,13 +444,13 @@ int apt_simulate(const struct apt *apt, const char *const *words, struct apt_pla
 {
 	static const char *const start[] = {"apt-get", "-q", "-s"};
 	auto_free const char **argv = NULL;
-	auto_buf output = {};
+	auto_buf output = {}, debian = {};
 	size_t n_words = 0, n = 0;
 	int r;
 
 	while (words[n_words])
 		n_words++;
-	argv = calloc(n_words + 10, sizeof(*argv));
+	argv = calloc(n_words + 12, sizeof(*argv));
 	if (!argv)
 		return err_oom(err);
 	for (size_t i = 0; i < ARRAY_SIZE(start); i++)
@@ -546,8 +459,14 @@ int apt_simulate(const struct apt *apt, const char *const *words, struct apt_pla
 		argv[n++] = "--with-source";
 		argv[n++] = apt->extra;
 	}
-	if (apt->only_extra)
+	if (apt->only_extra || apt->only_debian)
 		argv[n++] = "-oDir::Etc::sourceparts=/dev/null";
+	if (apt->only_debian) {
+		if (buf_printf(&debian, "-oDir::Etc::sourcelist=%s/" APT_DEBIAN_SOURCES,
+			       apt->root) < 0)
+			return err_oom(err);
+		argv[n++] = debian.data;
+	}
 	if (apt->recommends)
 		argv[n++] = "-oAPT::Install-Recommends=true";
 	if (apt->few)

@@ -11,20 +11,39 @@
 #include "base/error.h"
 #include "recipe/model.h"
 
-/* One of SUITE, SUITE-updates, SUITE-security. */
-#define APT_REPOSITORIES 3
+/* Debian's own come first: SUITE and SUITE-updates in one place, SUITE-security in
+ * another. */
+#define APT_DEBIAN	  3
+#define APT_DEBIAN_PLACES 2
+
+/*
+ * struct apt_place - where one or more repositories are
+ * @name:    of its file of sources
+ * @extra:   what the recipe says of it; NULL: it is Debian's
+ * @uris:    addresses to be tried in turn, each with a '/' at the end
+ * @uri:     the one that answered
+ * @keyring: absolute paths, with commas between them
+ * @first, @end: its repositories
+ */
+struct apt_place {
+	const char *name;
+	const struct recipe_repository *extra;
+	const char **uris;
+	const char *uri;
+	const char *keyring;
+	size_t first, end;
+};
 
 /*
  * struct apt_repository
  * @lock:    what the lock will say of it
- * @date:    of its Release file, "20260912T075541Z"
- * @uri:     of the mirror that answered, with a '/' at the end
+ * @date:    of its Release file, "20260912T075541Z"; NULL: not one of Debian's
  * @lists:   Packages files, NULL-terminated
  */
 struct apt_repository {
 	struct lock_repository lock;
+	const struct apt_place *place;
 	char *date;
-	char *uri;
 	const char **lists;
 };
 
@@ -32,10 +51,11 @@ struct apt_repository {
  * struct apt
  * @root:    the private root, an absolute path
  * @kept:    the root stays for the next time
- * @keyring: an absolute path
- * @mirrors, @security_mirrors: addresses to be tried in turn, each with a '/' at the end
+ * @keyring: of Debian's archive, an absolute path
+ * @places, @repositories: Debian's first
  * @extra:   a Packages file beside the repositories, or NULL
  * @only_extra: nothing but @extra is there to choose from
+ * @only_debian: nothing but Debian's own repositories, and @extra
  * @recommends: simulations install what is recommended
  * @few:     there are lists of what can play a part, for simulations
  */
@@ -48,14 +68,16 @@ struct apt {
 	bool kept;
 	char **env;
 	const char *keyring;
-	const char **mirrors;
-	const char **security_mirrors;
 	const char *snapshot;
 	const char *extra;
 	bool only_extra;
+	bool only_debian;
 	bool recommends;
 	bool few;
-	struct apt_repository repositories[APT_REPOSITORIES];
+	struct apt_place *places;
+	size_t n_places;
+	struct apt_repository *repositories;
+	size_t n_repositories;
 };
 
 /* struct apt_change - a line of a simulation; @old: the version that would go, or NULL */
@@ -82,7 +104,7 @@ struct apt *apt_free(struct apt *apt);
 DEFINE_AUTO_PTR(apt)
 
 /* apt_update() - fetch and verify the lists from the first mirrors that answer, and fill
- * apt->repositories */
+ * apt->repositories.  -EIO: nobody has one of them, or not as its keys would have it. */
 int apt_update(struct apt *apt, struct cop_error *err);
 
 /*
@@ -98,8 +120,7 @@ int apt_root_open(struct apt *apt, struct cop_error *err);
 /* apt_root_close() - leave it for the next time, or remove it */
 void apt_root_close(struct apt *apt);
 
-/* apt_find_mirrors() - fill apt->mirrors and apt->security_mirrors; -ENOENT when nobody
- * knows any */
+/* apt_find_mirrors() - fill the addresses of all places; -ENOENT when nobody knows any */
 int apt_find_mirrors(struct apt *apt, struct cop_error *err);
 
 /* apt_write() - a file below the private root, replaced */
@@ -107,8 +128,9 @@ int apt_write(const struct apt *apt, const char *path, const struct buf *text,
 	      struct cop_error *err);
 
 /* The files that decide what apt does, for apt_write(). */
-#define APT_STATUS	"var/lib/dpkg/status"
-#define APT_PREFERENCES "etc/apt/preferences.d/coppice"
+#define APT_STATUS	   "var/lib/dpkg/status"
+#define APT_PREFERENCES	   "etc/apt/preferences.d/coppice"
+#define APT_DEBIAN_SOURCES "etc/apt/debian.sources"
 
 /* apt_simulate() - what would `apt-get install WORDS` do?  @words is NULL-terminated.
  * -ENOPKG: apt refuses; the message is in its words. */
@@ -146,3 +168,7 @@ int host_settings(const struct lock_options *options, struct buf *conf,
  * @labels; a list may be empty */
 int host_mirrors(struct arena *arena, const char *const *labels, const char ***ret_uris,
 		 size_t n_labels, struct cop_error *err);
+
+/* host_snapshots() - the address of snapshots of the archive with that label, with
+ * "@SNAPSHOTID@" in it, from the host's own apt; nothing is appended without one */
+int host_snapshots(const char *label, struct buf *template, struct cop_error *err);

@@ -8,6 +8,7 @@
 #define PACKAGE_NAME_MAX 128
 #define VERSION_MAX	 256
 #define WORD_MAX	 64
+#define COMPONENT_MAX	 128
 #define LABEL_MAX	 63
 #define HOSTNAME_MAX	 64
 #define PATH_BYTES_MAX	 4095
@@ -100,6 +101,51 @@ bool check_word(const char *text)
 		if (!is_lower(*text) && !is_digit(*text) && !strchr("-._", *text))
 			return false;
 	return true;
+}
+
+/* @last: may the last part be empty? */
+static bool is_path_of_words(const char *text, bool last)
+{
+	if (!*text || strlen(text) > COMPONENT_MAX)
+		return false;
+	for (;;) {
+		size_t length = strcspn(text, "/");
+
+		for (size_t i = 0; i < length; i++)
+			if (!is_alnum(text[i]) && !strchr("-._+~", text[i]))
+				return false;
+		if (length == 2 && text[0] == '.' && text[1] == '.')
+			return false;
+		if (text[length] == '\0')
+			return length > 0 || last;
+		if (length == 0)
+			return false;
+		text += length + 1;
+	}
+}
+
+bool check_component(const char *text)
+{
+	return is_path_of_words(text, false);
+}
+
+bool check_repository_suite(const char *text)
+{
+	return strcmp(text, "/") == 0 || is_path_of_words(text, true);
+}
+
+bool check_repository_id(const char *text)
+{
+	const char *slash = strchr(text, '/');
+	char id[WORD_MAX + 1];
+
+	if (!slash)
+		return check_word(text);
+	if ((size_t)(slash - text) > WORD_MAX)
+		return false;
+	(void)memcpy(id, text, (size_t)(slash - text));
+	id[slash - text] = '\0';
+	return check_word(id) && check_repository_suite(slash + 1);
 }
 
 bool check_account(const char *text)

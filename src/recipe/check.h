@@ -19,6 +19,16 @@ bool check_version_pattern(const char *text);
 /* check_word() - lower-case letters, digits and "-._", not first a mark; 1 to 64 bytes */
 bool check_word(const char *text);
 
+/* check_component() - parts of letters, digits and "-._+~" between slashes; 128 bytes */
+bool check_component(const char *text);
+
+/* check_repository_suite() - the same, or a directory with '/' at its end, such as "./";
+ * never one above */
+bool check_repository_suite(const char *text);
+
+/* check_repository_id() - of a lock: a word, or one with '/' and a suite behind it */
+bool check_repository_id(const char *text);
+
 /* check_account() - a user's or group's name as adduser takes it, at most 32 bytes */
 bool check_account(const char *text);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "recipe/decode.h"
 
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -43,6 +44,21 @@ int decode_text(const struct decode *decode, const struct node *node,
 		return err_oom(err);
 	*ret_text = text;
 	return 0;
+}
+
+int decode_open_beside(const struct recipe *recipe, struct cop_error *err)
+{
+	auto_free char *directory = strdup(recipe->path);
+	char *slash;
+	int fd;
+
+	if (!directory)
+		return err_oom(err);
+	slash = strrchr(directory, '/');
+	if (slash)
+		slash[slash == directory] = '\0';
+	fd = open(slash ? directory : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? err_errno(err, "open the directory of '%s'", recipe->path) : fd;
 }
 
 size_t decode_count(const struct node *node)
@@ -148,6 +164,46 @@ int decode_owner(const struct decode *decode, const struct node *node,
 				    "%s: '%.32s' is neither a number nor a name",
 				    name_of(node), text);
 	*ret_number = (uint32_t)number;
+	return 0;
+}
+
+int decode_uris(const struct decode *decode, const struct node *node,
+		const char ***ret_uris, struct cop_error *err)
+{
+	const struct node *item = node->kind == NODE_LIST ? node->first : node;
+	const char **uris;
+	int r = decode_texts(decode, node, true, &uris, err);
+
+	if (r < 0)
+		return r;
+	if (!*uris)
+		return decode_wrong(decode, node, err, "%s: the list is empty",
+				    node->key);
+	for (size_t i = 0; uris[i]; i++, item = item->next) {
+		const char *problem = check_uri(uris[i]);
+
+		if (problem)
+			return decode_wrong(decode, item, err, "%s: '%.128s' %s",
+					    node->key, uris[i], problem);
+	}
+	*ret_uris = uris;
+	return 0;
+}
+
+int decode_template(const struct decode *decode, const struct node *node,
+		    const char **ret_template, struct cop_error *err)
+{
+	const char *problem;
+	int r = decode_text(decode, node, ret_template, err);
+
+	if (r < 0)
+		return r;
+	problem = check_uri(*ret_template);
+	if (!problem && !strstr(*ret_template, "@SNAPSHOTID@"))
+		problem = "has no @SNAPSHOTID@ in it, where the date goes";
+	if (problem)
+		return decode_wrong(decode, node, err, "%s: '%.128s' %s", node->key,
+				    node->text, problem);
 	return 0;
 }
 

@@ -78,5 +78,16 @@ int decode_mode(const struct decode *decode, const struct node *node, mode_t *re
 int decode_owner(const struct decode *decode, const struct node *node,
 		 uint32_t *ret_number, const char **ret_name, struct cop_error *err);
 
+/* decode_uris() - one address or a list of them, not empty */
+int decode_uris(const struct decode *decode, const struct node *node,
+		const char ***ret_uris, struct cop_error *err);
+
+/* decode_template() - an address with @SNAPSHOTID@ in it */
+int decode_template(const struct decode *decode, const struct node *node,
+		    const char **ret_template, struct cop_error *err);
+
+/* decode_open_beside() - the recipe's directory.  Return: an fd, or a negative errno. */
+int decode_open_beside(const struct recipe *recipe, struct cop_error *err);
+
 /* decode_files() - the key `files` */
 int decode_files(struct decode *decode, const struct node *node, struct cop_error *err);

@@ -88,19 +88,16 @@ static void show(const struct lock_options *options, const char *what, uint64_t 
 static const char *mirror_of(const struct apt *apt, const struct lock_package *package,
 			     size_t turn)
 {
-	const struct apt_repository *repository = NULL;
-	const char **uris = apt->mirrors;
+	const struct apt_place *place = NULL;
 
-	for (size_t i = 0; i < APT_REPOSITORIES; i++)
-		if (strcmp(apt->repositories[i].lock.id, package->repository) == 0) {
-			repository = &apt->repositories[i];
-			uris = i == 2 ? apt->security_mirrors : apt->mirrors;
-		}
-	if (!repository || turn == 0)
-		return repository ? repository->uri : NULL;
-	for (; *uris; uris++)
-		if (strcmp(*uris, repository->uri) != 0 && --turn == 0)
-			return *uris;
+	for (size_t i = 0; i < apt->n_repositories; i++)
+		if (strcmp(apt->repositories[i].lock.id, package->repository) == 0)
+			place = apt->repositories[i].place;
+	if (!place || turn == 0)
+		return place ? place->uri : NULL;
+	for (const char **uri = place->uris; *uri; uri++)
+		if (strcmp(*uri, place->uri) != 0 && --turn == 0)
+			return *uri;
 	return NULL;
 }
 

@@ -81,22 +81,6 @@ static int take_file_group(struct decode *decode, const struct node *node,
 			    err);
 }
 
-/* The directory of the recipe, opened. */
-static int open_beside(const struct recipe *recipe, struct cop_error *err)
-{
-	auto_free char *directory = strdup(recipe->path);
-	char *slash;
-	int fd;
-
-	if (!directory)
-		return err_oom(err);
-	slash = strrchr(directory, '/');
-	if (slash)
-		slash[slash == directory] = '\0';
-	fd = open(slash ? directory : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 ? err_errno(err, "open the directory of '%s'", recipe->path) : fd;
-}
-
 static int read_source(struct decode *decode, int beside_fd, struct cop_error *err)
 {
 	auto_buf content = {};
@@ -227,7 +211,7 @@ static int keep_directory(struct decode *decode, int dir_fd, const char *path,
 static int keep_source(struct decode *decode, struct cop_error *err)
 {
 	const struct node *node = decode->source;
-	auto_close int beside_fd = open_beside(decode->recipe, err);
+	auto_close int beside_fd = decode_open_beside(decode->recipe, err);
 	auto_close int dir_fd = -EBADF;
 	struct cop_error reason = {};
 	int r;

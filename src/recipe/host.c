@@ -298,3 +298,32 @@ int host_mirrors(struct arena *arena, const char *const *labels, const char ***r
 	}
 	return 0;
 }
+
+/* --- snapshots --- */
+
+int host_snapshots(const char *label, struct buf *template, struct cop_error *err)
+{
+	/* Debian's own label is also that of its origin. */
+	static const char *const kinds[] = {"Label", "Origin"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds) && template->size == 0; i++) {
+		const char *argv[] = {"apt-config", "dump", "--format", "%v", NULL, NULL};
+		auto_buf key = {};
+		int r;
+
+		if (buf_printf(&key, "Acquire::Snapshots::URI::%s::%s", kinds[i], label) <
+		    0)
+			return err_oom(err);
+		argv[4] = key.data;
+		r = process_check(argv, NULL, template, err);
+		if (r < 0)
+			return err_prefix(err, r, "ask the host's apt for its snapshots");
+		if (template->failed)
+			return err_oom(err);
+		/* Something else, such as "no", is apt's word for none. */
+		if (!strstr(buf_text(template), "@SNAPSHOTID@") ||
+		    check_uri(buf_text(template)))
+			buf_truncate(template, 0);
+	}
+	return 0;
+}

@@ -72,7 +72,13 @@ int image_add_boot(json_t *stages, const struct recipe *recipe, bool has_initram
 	int r = 0;
 
 	if (has_initramfs)
-		r = stages_add(stages, "org.coppice.initramfs", NULL, json_object(), err);
+		r = stages_add(
+			stages, "org.coppice.initramfs", NULL,
+			boots(recipe)
+				? json_pack("{s:s}", "root-filesystem",
+					    image_find(recipe->image, "/")->filesystem)
+				: json_object(),
+			err);
 	if (r >= 0 && boots(recipe) && recipe->image->boot != IMAGE_BOOT_DIRECT)
 		r = add_loader(stages, recipe, err);
 	return r;

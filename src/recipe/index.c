@@ -443,6 +443,29 @@ int index_reach(struct index *index, const char *const *names, bool recommends,
 	return r < 0 ? err_oom(err) : 0;
 }
 
+/* The same version with another content, behind one that goes before it. */
+static bool is_shadowed(const struct index *index, const struct index_entry *entry)
+{
+	size_t name_size = 0, size = 0, other_size = 0;
+	const char *name = find_field(entry->stanza, entry->size, "Package", &name_size);
+	const char *version = find_field(entry->stanza, entry->size, "Version", &size);
+	const char *sha256 =
+		find_field(entry->stanza, entry->size, "SHA256", &other_size);
+	const struct index_entry *other = map_get(index->names, name, name_size);
+	auto_buf wanted = {}, hash = {};
+
+	if (other == entry || !version || !sha256)
+		return false;
+	if (buf_append(&wanted, version, size) < 0 ||
+	    buf_append(&hash, sha256, other_size) < 0)
+		return false;
+	for (; other && other != entry; other = other->next)
+		if (index_is(other, "Version", wanted.data) &&
+		    !index_is(other, "SHA256", hash.data))
+			return true;
+	return false;
+}
+
 int index_write_reached(const struct index *index, const char *path, struct buf *text,
 			struct cop_error *err)
 {
@@ -452,7 +475,7 @@ int index_write_reached(const struct index *index, const char *path, struct buf 
 		listing = listing->next;
 	for (const struct index_entry *entry = listing ? listing->first : NULL; entry;
 	     entry = entry->after)
-		if (entry->reached) {
+		if (entry->reached && !is_shadowed(index, entry)) {
 			(void)buf_append(text, entry->stanza, entry->size);
 			(void)buf_append_text(text, "\n\n");
 		}

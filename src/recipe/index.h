@@ -61,7 +61,9 @@ bool index_is(const struct index_entry *entry, const char *field, const char *va
 int index_reach(struct index *index, const char *const *names, bool recommends,
 		struct cop_error *err);
 
-/* index_write_reached() - the marked stanzas of a file that was added, in its order */
+/* index_write_reached() - the marked stanzas of a file that was added, in its order;
+ * without those that have the name and version of an earlier entry but another content,
+ * so that apt cannot choose what index_find() does not find */
 int index_write_reached(const struct index *index, const char *path, struct buf *text,
 			struct cop_error *err);
 

@@ -78,6 +78,8 @@ static void append_field(struct buf *buf, const char *text)
 
 static void append_list(struct buf *buf, const char **texts)
 {
+	if (!*texts)
+		(void)buf_append_char(buf, '%');
 	for (size_t i = 0; texts[i]; i++) {
 		if (i > 0)
 			(void)buf_append_char(buf, ',');
@@ -246,7 +248,9 @@ static int decode_list(const struct lines *lines, char *field, const char ***ret
 	const char **list;
 	size_t n = 1, i = 0;
 
-	for (const char *p = field; *p; p++)
+	if (strcmp(field, "%") == 0)
+		field = NULL;
+	for (const char *p = field; p && *p; p++)
 		n += *p == ',';
 	if (n > LIST_MAX)
 		return wrong(lines, err, "too many parts in", field);
@@ -294,7 +298,7 @@ static int read_repository(struct lines *lines, char *line, struct cop_error *er
 		if (!decode_field(fields[i]))
 			return wrong(lines, err, "not a field of a repository",
 				     fields[i]);
-	if (!check_word(fields[1]) || !check_word(fields[4]))
+	if (!check_repository_id(fields[1]) || !check_repository_suite(fields[4]))
 		return wrong(lines, err, "not a repository's name", fields[1]);
 	repository->id = arena_text(lock->arena, fields[1]);
 	repository->origin = arena_text(lock->arena, fields[2]);

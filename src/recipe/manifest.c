@@ -9,7 +9,9 @@
  */
 #include <string.h>
 
+#include "base/text.h"
 #include "recipe/image.h"
+#include "recipe/repositories.h"
 #include "recipe/settings.h"
 #include "recipe/stages.h"
 
@@ -220,12 +222,15 @@ static int add_commands(json_t *stages, const char **commands, struct cop_error 
 }
 
 static int add_small_stages(json_t *stages, const struct recipe *recipe,
-			    const struct lock *lock, struct cop_error *err)
+			    const struct lock *lock, const struct recipe_files *apt,
+			    struct cop_error *err)
 {
 	int r = image_add_config(stages, recipe, err);
 
 	if (r >= 0)
 		r = add_sources_stage(stages, recipe, err);
+	if (r >= 0)
+		r = stages_add_files(stages, apt->files, apt->n_files, err);
 	if (r >= 0)
 		r = settings_add_system(stages, recipe, lock, err);
 	if (r >= 0)
@@ -285,13 +290,14 @@ static int add_build(json_t *pipelines, const struct recipe *recipe,
 }
 
 static int add_tree(json_t *pipelines, const struct recipe *recipe,
-		    const struct lock *lock, struct cop_error *err)
+		    const struct lock *lock, const struct recipe_files *apt,
+		    struct cop_error *err)
 {
 	json_t *stages = json_array();
 	int r = add_layers(stages, recipe, lock, false, err);
 
 	if (r >= 0)
-		r = add_small_stages(stages, recipe, lock, err);
+		r = add_small_stages(stages, recipe, lock, apt, err);
 	if (r < 0) {
 		json_decref(stages);
 		return r;
@@ -347,11 +353,14 @@ static int add_image(json_t *pipelines, const struct recipe *recipe,
 static int add_places(json_t *json, const struct recipe *recipe,
 		      const struct lock_repository *repository)
 {
-	size_t size = strlen(repository->suite), end = strlen("-security");
-	bool security =
-		size > end && strcmp(repository->suite + size - end, "-security") == 0;
-	const char **mirrors = security ? recipe->security_mirrors : recipe->mirrors;
-	const char *snapshot = security ? recipe->security_snapshot : recipe->snapshot;
+	const struct recipe_repository *extra = repositories_of(recipe, repository->id);
+	const bool security = text_ends_with(repository->suite, "-security");
+	const char **mirrors = extra	  ? extra->uris
+			       : security ? recipe->security_mirrors
+					  : recipe->mirrors;
+	const char *snapshot = extra	  ? extra->snapshot
+			       : security ? recipe->security_snapshot
+					  : recipe->snapshot;
 	int r = 0;
 
 	if (*mirrors)
@@ -441,7 +450,8 @@ static int add_file_items(json_t *items, const struct recipe_file *files, size_t
 }
 
 static int add_sources(json_t *manifest, const struct recipe *recipe,
-		       const struct lock *lock, struct cop_error *err)
+		       const struct lock *lock, const struct recipe_files *apt,
+		       struct cop_error *err)
 {
 	json_t *deb = json_pack("{s:o, s:{s:o}}", "items", package_items(lock), "options",
 				"repositories", repositories(recipe, lock));
@@ -456,6 +466,8 @@ static int add_sources(json_t *manifest, const struct recipe *recipe,
 				   recipe->settings->n_files);
 	if (r == 0 && settings_ssh_unit(lock))
 		r = add_file_items(items, settings_ssh_unit(lock), 1);
+	if (r == 0)
+		r = add_file_items(items, apt->files, apt->n_files);
 	if (r == 0 && recipe->image)
 		r = add_file_items(items, recipe->image->files, recipe->image->n_files);
 	if (r < 0 || (sources && json_object_size(items) > 0 &&
@@ -471,10 +483,14 @@ int recipe_manifest(const struct recipe *recipe, const struct lock *lock, bool h
 		    json_t **ret_json, struct cop_error *err)
 {
 	const bool has_build = !host_tools && image_tools(recipe);
+	auto_ptr(arena) arena = arena_new();
+	struct recipe_files apt = {};
 	auto_json *manifest = NULL;
 	json_t *pipelines;
 	int r;
 
+	if (!arena)
+		return err_oom(err);
 	if (!lock_matches(lock, recipe))
 		return err_set(err, -ESTALE,
 			       "'%s': the lock answers another request; run 'coppice "
@@ -484,15 +500,17 @@ int recipe_manifest(const struct recipe *recipe, const struct lock *lock, bool h
 	manifest = json_pack("{s:s, s:o}", "version", "2", "pipelines", pipelines);
 	if (!manifest)
 		return err_oom(err);
-	r = has_build ? add_build(pipelines, recipe, lock, err) : 0;
+	r = repositories_files(recipe, lock, arena, &apt, err);
+	if (r >= 0 && has_build)
+		r = add_build(pipelines, recipe, lock, err);
 	if (r >= 0)
-		r = add_tree(pipelines, recipe, lock, err);
+		r = add_tree(pipelines, recipe, lock, &apt, err);
 	if (r >= 0 && recipe->image && recipe->image->format->filename)
 		r = add_image(pipelines, recipe, lock, has_build, err);
 	else if (r >= 0 && !recipe->image)
 		r = add_tar(pipelines, lock, err);
 	if (r >= 0)
-		r = add_sources(manifest, recipe, lock, err);
+		r = add_sources(manifest, recipe, lock, &apt, err);
 	if (r < 0)
 		return r;
 	*ret_json = TAKE_PTR(manifest);

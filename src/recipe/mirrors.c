@@ -1,24 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where the archive is: the recipe says it, or the host's apt, or a snapshot's date; no
  * address is known to us. */
+#include <assert.h>
 #include <string.h>
 
 #include "base/text.h"
 #include "recipe/apt.h"
 
-/* A snapshot's address: the date in its place. */
-static int fill_template(struct apt *apt, const char *key, const char *template,
-			 const char ***ret_uris, struct cop_error *err)
+/* A snapshot's address: the date in place of @SNAPSHOTID@. */
+static int fill_template(struct apt *apt, const char *template, const char ***ret_uris,
+			 struct cop_error *err)
 {
 	const char **uris = arena_alloc(apt->arena, 2 * sizeof(*uris));
-	const char *place = template ? strstr(template, "@SNAPSHOTID@") : NULL;
+	const char *place = strstr(template, "@SNAPSHOTID@");
 	auto_buf uri = {};
 
-	if (!place)
-		return err_set(err, -EINVAL,
-			       "%s: a snapshot is asked for, but there is no '%s:' that "
-			       "says where snapshots are",
-			       apt->recipe->path, key);
+	assert(place);
 	(void)buf_append(&uri, template, (size_t)(place - template));
 	(void)buf_append_text(&uri, apt->snapshot);
 	(void)buf_append_text(&uri, place + strlen("@SNAPSHOTID@"));
@@ -27,6 +24,24 @@ static int fill_template(struct apt *apt, const char *key, const char *template,
 	uris[0] = arena_text(apt->arena, uri.data);
 	*ret_uris = uris;
 	return uris[0] ? 0 : err_oom(err);
+}
+
+/* Where the recipe says that snapshots are, else where the host's apt does. */
+static int find_snapshot(struct apt *apt, const char *key, const char *label,
+			 const char *given, const char ***ret_uris, struct cop_error *err)
+{
+	auto_buf hosts = {};
+	int r = given ? 0 : host_snapshots(label, &hosts, err);
+
+	if (r < 0)
+		return r;
+	if (!given && hosts.size == 0)
+		return err_set(err, -EINVAL,
+			       "%s: a snapshot is asked for, but there is no '%s:' that "
+			       "says where snapshots are, and the host's apt has no "
+			       "Acquire::Snapshots::URI::Label::%s",
+			       apt->recipe->path, key, label);
+	return fill_template(apt, given ? given : hosts.data, ret_uris, err);
 }
 
 static int add_slashes(struct apt *apt, const char **uris, const char ***ret_uris,
@@ -69,7 +84,7 @@ static int find_mirrors_of(struct apt *apt, const char **given, const char **hos
 	return 0;
 }
 
-int apt_find_mirrors(struct apt *apt, struct cop_error *err)
+static int find_debian(struct apt *apt, struct cop_error *err)
 {
 	static const char *const labels[] = {"Debian", "Debian-Security"};
 	const struct recipe *recipe = apt->recipe;
@@ -78,18 +93,44 @@ int apt_find_mirrors(struct apt *apt, struct cop_error *err)
 	int r = 0;
 
 	if (apt->snapshot) {
-		r = fill_template(apt, "snapshot", recipe->snapshot, &given[0], err);
+		r = find_snapshot(apt, "snapshot", labels[0], recipe->snapshot, &given[0],
+				  err);
 		if (r >= 0)
-			r = fill_template(apt, "security-snapshot",
+			r = find_snapshot(apt, "security-snapshot", labels[1],
 					  recipe->security_snapshot, &given[1], err);
 	}
 	if (r >= 0 && (!*given[0] || !*given[1]))
 		r = host_mirrors(apt->arena, labels, host, 2, err);
 	if (r >= 0)
 		r = find_mirrors_of(apt, given[0], host[0], "mirror", labels[0],
-				    &apt->mirrors, err);
+				    &apt->places[0].uris, err);
 	if (r >= 0)
 		r = find_mirrors_of(apt, given[1], host[1], "security-mirror", labels[1],
-				    &apt->security_mirrors, err);
+				    &apt->places[1].uris, err);
+	return r;
+}
+
+/* Nobody but the recipe knows where another repository is. */
+static int find_extra(struct apt *apt, struct apt_place *place, struct cop_error *err)
+{
+	const struct recipe_repository *extra = place->extra;
+	const char **uris = extra->uris;
+	int r = 0;
+
+	if (apt->snapshot && extra->snapshot)
+		r = fill_template(apt, extra->snapshot, &uris, err);
+	else if (apt->snapshot)
+		apt_note(apt->options,
+			 "repository '%s' has no 'snapshot:', so it is read as it is now",
+			 extra->id);
+	return r < 0 ? r : add_slashes(apt, uris, &place->uris, err);
+}
+
+int apt_find_mirrors(struct apt *apt, struct cop_error *err)
+{
+	int r = find_debian(apt, err);
+
+	for (size_t i = APT_DEBIAN_PLACES; i < apt->n_places && r >= 0; i++)
+		r = find_extra(apt, &apt->places[i], err);
 	return r;
 }

@@ -46,6 +46,31 @@ struct recipe_file {
 };
 
 /*
+ * struct recipe_repository - one besides Debian's own
+ * @name:       a line about it, or NULL
+ * @components: empty where each suite is a directory, such as "./"
+ * @keys:       as files of the tree; only what one of them signed is believed
+ * @priority:   among repositories; 0: as apt has it
+ * @disabled:   apt of the finished tree does not look at it
+ * @snapshot:   with "@SNAPSHOTID@" in it, or NULL
+ * @path, @line, @column: of the recipe that gives it
+ */
+struct recipe_repository {
+	const char *id;
+	const char *name;
+	const char **uris;
+	const char **suites;
+	const char **components;
+	struct recipe_file *keys;
+	size_t n_keys;
+	int priority;
+	bool disabled;
+	const char *snapshot;
+	const char *path;
+	unsigned int line, column;
+};
+
+/*
  * @path:     of the recipe, as given
  * @keyring:  as written, or NULL: the archive's own
  * @snapshot: with "@SNAPSHOTID@" in it, or NULL
@@ -69,6 +94,8 @@ struct recipe {
 	const char *security_snapshot;
 	const char *keyring;
 	const char **components;
+	struct recipe_repository *repositories;
+	size_t n_repositories;
 	struct recipe_group *groups;
 	size_t n_groups;
 	const char *hostname;
@@ -84,7 +111,8 @@ struct recipe {
 	char request[SHA256_HEX + 1];
 };
 
-/* @id is the suite's name in the archive: "trixie-security" */
+/* @id is the suite's name in Debian's archive, "trixie-security", and "ID/SUITE" for
+ * another repository of the recipe */
 struct lock_repository {
 	const char *id;
 	const char *origin;

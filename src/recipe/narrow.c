@@ -92,7 +92,7 @@ int solver_narrow(struct solver *solver, struct cop_error *err)
 		r = fs_remove_all(apt->root_fd, FEW, true, err);
 	if (r == 0)
 		r = fs_make_dirs(apt->root_fd, FEW, 0755, err);
-	for (size_t i = 0; i < APT_REPOSITORIES && r == 0; i++)
+	for (size_t i = 0; i < apt->n_repositories && r == 0; i++)
 		for (const char **list = apt->repositories[i].lists; *list && r == 0;
 		     list++)
 			r = write_list(solver, *list, err);

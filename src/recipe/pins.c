@@ -74,6 +74,15 @@ static int keep_file(const struct apt *apt, struct index *index, int directory_f
 				err);
 }
 
+/* A package of a repository that is no longer asked for is not kept from the store. */
+static bool is_asked_for(const struct apt *apt, const char *repository)
+{
+	for (size_t i = 0; i < apt->n_repositories; i++)
+		if (strcmp(apt->repositories[i].lock.id, repository) == 0)
+			return true;
+	return false;
+}
+
 static int make_pin(const struct apt *apt, struct index *index, int directory_fd,
 		    struct pin *pin, struct buf *extra, struct cop_error *err)
 {
@@ -84,7 +93,8 @@ static int make_pin(const struct apt *apt, struct index *index, int directory_fd
 	/* The same version with another content is another package. */
 	if (entry && index_is(entry, "SHA256", package->sha256))
 		return 0;
-	if (entry || !fetch_has(directory_fd, package)) {
+	if (entry || !is_asked_for(apt, package->repository) ||
+	    !fetch_has(directory_fd, package)) {
 		pin->dropped = true;
 		return 0;
 	}

@@ -13,6 +13,7 @@
 #include "recipe/check.h"
 #include "recipe/decode.h"
 #include "recipe/image.h"
+#include "recipe/repositories.h"
 #include "recipe/settings.h"
 
 #define COMMAND_SIZE_MAX ((size_t)(64 * KIB))
@@ -62,68 +63,28 @@ static int take_architecture(struct decode *decode, const struct node *node,
 	return 0;
 }
 
-static int take_uris(struct decode *decode, const struct node *node,
-		     const char ***ret_uris, struct cop_error *err)
-{
-	const struct node *item = node->kind == NODE_LIST ? node->first : node;
-	const char **uris;
-	int r = decode_texts(decode, node, true, &uris, err);
-
-	if (r < 0)
-		return r;
-	if (!*uris)
-		return decode_wrong(decode, node, err, "%s: the list is empty",
-				    node->key);
-	for (size_t i = 0; uris[i]; i++, item = item->next) {
-		const char *problem = check_uri(uris[i]);
-
-		if (problem)
-			return decode_wrong(decode, item, err, "%s: '%.128s' %s",
-					    node->key, uris[i], problem);
-	}
-	*ret_uris = uris;
-	return 0;
-}
-
 static int take_mirror(struct decode *decode, const struct node *node,
 		       struct cop_error *err)
 {
-	return take_uris(decode, node, &decode->recipe->mirrors, err);
+	return decode_uris(decode, node, &decode->recipe->mirrors, err);
 }
 
 static int take_security_mirror(struct decode *decode, const struct node *node,
 				struct cop_error *err)
 {
-	return take_uris(decode, node, &decode->recipe->security_mirrors, err);
-}
-
-static int take_template(const struct decode *decode, const struct node *node,
-			 const char **ret_template, struct cop_error *err)
-{
-	const char *problem;
-	int r = decode_text(decode, node, ret_template, err);
-
-	if (r < 0)
-		return r;
-	problem = check_uri(*ret_template);
-	if (!problem && !strstr(*ret_template, "@SNAPSHOTID@"))
-		problem = "has no @SNAPSHOTID@ in it, where the date goes";
-	if (problem)
-		return decode_wrong(decode, node, err, "%s: '%.128s' %s", node->key,
-				    node->text, problem);
-	return 0;
+	return decode_uris(decode, node, &decode->recipe->security_mirrors, err);
 }
 
 static int take_snapshot(struct decode *decode, const struct node *node,
 			 struct cop_error *err)
 {
-	return take_template(decode, node, &decode->recipe->snapshot, err);
+	return decode_template(decode, node, &decode->recipe->snapshot, err);
 }
 
 static int take_security_snapshot(struct decode *decode, const struct node *node,
 				  struct cop_error *err)
 {
-	return take_template(decode, node, &decode->recipe->security_snapshot, err);
+	return decode_template(decode, node, &decode->recipe->security_snapshot, err);
 }
 
 static int take_keyring(struct decode *decode, const struct node *node,
@@ -459,6 +420,7 @@ static int hash_request(struct recipe *recipe, struct cop_error *err)
 		(void)add_to_request(&text, "tool");
 		(void)add_to_request(&text, *tool);
 	}
+	repositories_add_to_request(recipe, &text);
 	if (text.failed)
 		return err_oom(err);
 	return sha256_bytes(text.data, text.size, recipe->request, err);
@@ -509,6 +471,7 @@ static int take_keys(struct decode *decode, const struct node *root,
 		{"security-snapshot", take_security_snapshot},
 		{"keyring", take_keyring},
 		{"components", take_components},
+		{"repositories", decode_repositories},
 		{"packages", take_packages},
 		{"recommends", take_recommends},
 		{"hostname", take_hostname},

@@ -71,12 +71,55 @@ static int take_value(struct apt *apt, const char *text, const char *name,
 	return *ret_value ? 0 : err_oom(err);
 }
 
+static int read_date(struct apt *apt, const char *text, struct apt_repository *repository,
+		     struct cop_error *err)
+{
+	auto_free char *date = find_line(text, "Date");
+	char converted[DATE_SIZE] = "";
+	int r;
+
+	if (!date)
+		return err_oom(err);
+	r = convert_date(date, converted);
+	if (r < 0)
+		return err_set(err, r,
+			       "repository %s has no date that can be read: '%.64s'",
+			       repository->lock.suite, date);
+	repository->date = arena_text(apt->arena, converted);
+	return repository->date ? 0 : err_oom(err);
+}
+
+/* Others than Debian say of themselves what they like; whoever gave the address and the
+ * keys is told when it is not the name that was asked for. */
+static int check_extra(struct apt *apt, const char *text, const char *codename,
+		       const struct apt_repository *repository, struct cop_error *err)
+{
+	const struct lock_repository *lock = &repository->lock;
+	const struct recipe_repository *extra = repository->place->extra;
+	const char *suite = NULL;
+	int r = take_value(apt, text, "Suite", &suite, err);
+
+	if (r < 0)
+		return r;
+	if (extra->priority && !*lock->origin && !*lock->label &&
+	    strchr(lock->suite, '/'))
+		return err_set(
+			err, -EINVAL,
+			"repository '%s' names neither its origin nor its label, so "
+			"that apt cannot give it a priority",
+			extra->id);
+	if (!text_ends_with(lock->suite, "/") && strcmp(codename, lock->suite) != 0 &&
+	    strcmp(suite, lock->suite) != 0)
+		apt_note(apt->options,
+			 "repository '%s' says that it is '%.64s', not '%s'", extra->id,
+			 *codename ? codename : suite, lock->suite);
+	return 0;
+}
+
 static int read_facts(struct apt *apt, const char *text,
 		      struct apt_repository *repository, struct cop_error *err)
 {
 	struct lock_repository *lock = &repository->lock;
-	auto_free char *date = NULL;
-	char converted[DATE_SIZE] = "";
 	const char *codename = NULL;
 	int r = take_value(apt, text, "Origin", &lock->origin, err);
 
@@ -86,21 +129,14 @@ static int read_facts(struct apt *apt, const char *text,
 		r = take_value(apt, text, "Codename", &codename, err);
 	if (r < 0)
 		return r;
+	if (repository->place->extra)
+		return check_extra(apt, text, codename, repository, err);
 	/* A signed index of another suite under this one's address is still the wrong
 	 * one. */
 	if (strcmp(codename, lock->suite) != 0)
 		return err_set(err, -EBADMSG, "repository %s says that it is '%.64s'",
 			       lock->suite, codename);
-	date = find_line(text, "Date");
-	if (!date)
-		return err_oom(err);
-	r = convert_date(date, converted);
-	if (r < 0)
-		return err_set(err, r,
-			       "repository %s has no date that can be read: '%.64s'",
-			       lock->suite, date);
-	repository->date = arena_text(apt->arena, converted);
-	return repository->date ? 0 : err_oom(err);
+	return read_date(apt, text, repository, err);
 }
 
 /* --- signers --- */
@@ -118,8 +154,8 @@ static void take_reply(void *data, const char *bytes, size_t size)
 }
 
 /* What apt itself would say to the method; never another keyring than ours. */
-static int ask_method(const struct apt *apt, const char *method, const char *path,
-		      struct reply *reply, struct cop_error *err)
+static int ask_method(const struct apt *apt, const char *keyring, const char *method,
+		      const char *path, struct reply *reply, struct cop_error *err)
 {
 	auto_close int request_fd = memfd_create("request", MFD_CLOEXEC);
 	const struct process_fd fds[] = {{request_fd, 0}};
@@ -147,8 +183,7 @@ static int ask_method(const struct apt *apt, const char *method, const char *pat
 			 "Config-Item: Dir::Bin::apt-key=/usr/bin/apt-key\n\n"
 			 "600 URI Acquire\nURI: %s:%s%s\nFilename: %s\nSigned-By: %s\n\n",
 			 strrchr(method, '/') + 1, path,
-			 text_ends_with(path, "_InRelease") ? "" : ".gpg", path,
-			 apt->keyring);
+			 text_ends_with(path, "_InRelease") ? "" : ".gpg", path, keyring);
 	if (text.failed)
 		return err_oom(err);
 	r = fs_write_all(request_fd, text.data, text.size);
@@ -208,7 +243,8 @@ static int ask_signers(struct apt *apt, const char *path,
 
 		if (access(methods[i], X_OK) < 0)
 			continue;
-		r = ask_method(apt, methods[i], path, &reply, err);
+		r = ask_method(apt, repository->place->keyring, methods[i], path, &reply,
+			       err);
 		if (r >= 0)
 			r = take_signers(apt, buf_text(&reply.text),
 					 &repository->lock.keys, err);

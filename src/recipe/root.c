@@ -7,6 +7,7 @@
 
 #include "base/fs.h"
 #include "recipe/apt.h"
+#include "recipe/repositories.h"
 
 /* Below the downloads, one for each set of repositories. */
 #define KEPT_DIRECTORY "org.coppice.apt"
@@ -41,8 +42,9 @@ static int make_key(const struct apt *apt, char key[SHA256_HEX + 1],
 		(void)buf_printf(&text, "%zu:%s,", strlen(texts[i]), texts[i]);
 	(void)buf_append_text(&text, keyring);
 	(void)add_texts(&text, recipe->components);
-	(void)add_texts(&text, apt->mirrors);
-	(void)add_texts(&text, apt->security_mirrors);
+	for (size_t i = 0; i < apt->n_places; i++)
+		(void)add_texts(&text, apt->places[i].uris);
+	repositories_add_to_request(recipe, &text);
 	return text.failed ? err_oom(err) : sha256_bytes(text.data, text.size, key, err);
 }
 
@@ -104,6 +106,7 @@ int apt_root_open(struct apt *apt, struct cop_error *err)
 	static const char *const directories[] = {"etc/apt/apt.conf.d",
 						  "etc/apt/preferences.d",
 						  "etc/apt/sources.list.d",
+						  "etc/apt/keyrings",
 						  "etc/apt/trusted.gpg.d",
 						  "var/lib/apt/lists/partial",
 						  "var/cache/apt/archives/partial",

@@ -14,6 +14,7 @@
 #include "recipe/check.h"
 #include "recipe/fetch.h"
 #include "recipe/image.h"
+#include "recipe/repositories.h"
 #include "recipe/solver.h"
 
 /* What was chosen, as the only list that apt sees. */
@@ -132,7 +133,7 @@ static int read_index(struct solver *solver, struct cop_error *err)
 	solver->index = index_new();
 	if (!solver->index)
 		return err_oom(err);
-	for (size_t i = 0; i < APT_REPOSITORIES; i++) {
+	for (size_t i = 0; i < solver->apt->n_repositories; i++) {
 		const struct apt_repository *repository = &solver->apt->repositories[i];
 
 		for (const char **list = repository->lists; *list; list++) {
@@ -164,6 +165,13 @@ static void append_wanted(const struct solver *solver, struct buf *preferences)
 					 "Pin-Priority: 1002\n\n",
 					 solver->words[i].package->name,
 					 solver->words[i].package->version);
+}
+
+static void append_priorities(const struct solver *solver, struct buf *preferences)
+{
+	for (size_t i = APT_DEBIAN; i < solver->apt->n_repositories; i++)
+		repositories_pin(solver->apt->repositories[i].place->extra,
+				 &solver->apt->repositories[i].lock, preferences);
 }
 
 /* --- the base layer --- */
@@ -225,6 +233,8 @@ static int solve_base(struct solver *solver, struct cop_error *err)
 
 	if (r >= 0)
 		r = write_pins(solver, err);
+	/* Another repository decides nothing of what is the same for all. */
+	solver->apt->only_debian = true;
 	if (r >= 0)
 		r = apt_simulate(solver->apt, words, &solver->base, err);
 	if (r < 0)
@@ -350,6 +360,8 @@ static int prepare_joint(struct solver *solver, struct cop_error *err)
 		return r;
 	append_wanted(solver, &preferences);
 	pins_append(&solver->pins, &preferences);
+	append_priorities(solver, &preferences);
+	solver->apt->only_debian = false;
 	solver->apt->recommends = solver->recipe->recommends;
 	return apt_write(solver->apt, APT_PREFERENCES, &preferences, err);
 }

@@ -1,9 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# A small signed archive of the test's own: make-repo.sh DIR key|first|second|both
+# A small signed archive of the test's own: make-repo.sh DIR STEP
 #
-#   key     keys "good" and "wrong" (DIR/good.gpg, DIR/wrong.gpg)
-#   first   the archive with app 1.0, in DIR/main and DIR/security
+#   key     keys "good", "wrong" and "vendor" (DIR/good.gpg, ...; DIR/vendor.asc)
+#   first   the archive with app 1.0, in DIR/main and DIR/security, and somebody else's
+#           with app 9.0, in DIR/vendor (suites stable and edge) and DIR/flat
 #   second  app 2.0 in its place
 #   both    app 1.0 and 2.0 side by side
 set -eu
@@ -17,16 +18,20 @@ make_key() {
 	gpg --batch --quiet --pinentry-mode loopback --passphrase '' \
 		--quick-generate-key "$1 <$1@example.org>" ed25519 sign never
 	gpg --batch --quiet --export "$1@example.org" >"$dir/$1.gpg"
+	gpg --batch --quiet --armor --export "$1@example.org" >"$dir/$1.asc"
 }
 
-# package NAME VERSION MTIME [FIELD...]: a .deb in the pool
+# Whose packages and lists follow
+root=$dir/main origin=Debian signer=good
+
+# package NAME VERSION MTIME [FIELD...]: a .deb in the pool of $root
 package() {
 	name=$1 version=$2 mtime=$3
 	shift 3
 	tree="$dir/build/$name"
 	rm -rf "$tree"
-	mkdir -p "$tree/DEBIAN" "$tree/usr/share/$name" "$dir/main/pool"
-	echo "$name $version" >"$tree/usr/share/$name/content"
+	mkdir -p "$tree/DEBIAN" "$tree/usr/share/$name" "$root/pool"
+	echo "$name $version of $origin" >"$tree/usr/share/$name/content"
 	{
 		echo "Package: $name"
 		echo "Version: $version"
@@ -39,48 +44,86 @@ package() {
 	} >"$tree/DEBIAN/control"
 	find "$tree" -exec touch -d "@$mtime" {} +
 	SOURCE_DATE_EPOCH=$mtime dpkg-deb --root-owner-group -Zgzip --build "$tree" \
-		"$dir/main/pool/${name}_${version}_$architecture.deb" >/dev/null
+		"$root/pool/${name}_${version}_$architecture.deb" >/dev/null
 }
 
-# release ROOT CODENAME LABEL DATE: Packages of the pool, Release, signature
+# list POOL: Packages, with paths from the directory that has the pool
+list() {
+	for deb in "$1"/*.deb; do
+		[ -e "$deb" ] || continue
+		dpkg-deb -f "$deb"
+		echo "Filename: ${1##*/}/${deb##*/}"
+		echo "Size: $(stat -c %s "$deb")"
+		echo "SHA256: $(sha256sum "$deb" | cut -d' ' -f1)"
+		echo
+	done
+}
+
+# sign DISTS: InRelease in place of Release
+sign() {
+	rm -f "$1/InRelease"
+	gpg --batch --quiet --pinentry-mode loopback --passphrase '' \
+		--local-user "$signer@example.org" --clearsign --output "$1/InRelease" \
+		"$1/Release"
+	rm "$1/Release"
+}
+
+# release ROOT CODENAME LABEL DATE [FIELD...]: Packages of the pool, Release, signature
 release() {
-	dists="$1/dists/$2"
+	top=$1 codename=$2 label=$3 date=$4
+	shift 4
+	dists="$top/dists/$codename"
 	list="main/binary-$architecture/Packages"
 	mkdir -p "$dists/main/binary-$architecture"
-	: >"$dists/$list"
-	for deb in "$1"/pool/*.deb; do
-		[ "$2" = trixie ] && [ -e "$deb" ] || continue
-		{
-			dpkg-deb -f "$deb"
-			echo "Filename: pool/${deb##*/}"
-			echo "Size: $(stat -c %s "$deb")"
-			echo "SHA256: $(sha256sum "$deb" | cut -d' ' -f1)"
-			echo
-		} >>"$dists/$list"
-	done
+	case $codename in
+	trixie | stable) list "$top/pool" >"$dists/$list" ;;
+	*) : >"$dists/$list" ;;
+	esac
 	{
-		echo "Origin: Debian"
-		echo "Label: $3"
-		echo "Suite: $2"
-		echo "Codename: $2"
-		echo "Date: $4"
+		echo "Origin: $origin"
+		echo "Label: $label"
+		echo "Suite: $codename"
+		echo "Codename: $codename"
+		echo "Date: $date"
+		for field; do
+			echo "$field"
+		done
 		echo "Architectures: $architecture"
 		echo "Components: main"
 		echo "SHA256:"
 		echo " $(sha256sum "$dists/$list" | cut -d' ' -f1)" \
 			"$(stat -c %s "$dists/$list") $list"
 	} >"$dists/Release"
-	rm -f "$dists/InRelease"
-	gpg --batch --quiet --pinentry-mode loopback --passphrase '' \
-		--local-user good@example.org --clearsign --output "$dists/InRelease" \
-		"$dists/Release"
-	rm "$dists/Release"
+	sign "$dists"
 }
 
 publish() {
 	release "$dir/main" trixie Debian "$1"
 	release "$dir/main" trixie-updates Debian "$1"
 	release "$dir/security" trixie-security Debian-Security "$1"
+}
+
+# Somebody else's: app is newer there, and other 1.0 is not what it is in Debian.
+vendor() {
+	root=$dir/vendor origin=Vendor signer=vendor
+	package gadget 1.0 1500000000 "Depends: shared, gadget-data"
+	package gadget-data 1.0 1500000000
+	package app 9.0 1900000000
+	package other 1.0 1500000000 "Depends: gadget-data"
+	package tiny-lib 9.0 1900000000
+	package eager 1.0 1500000000 "Depends: tiny-lib (>= 9)"
+	release "$root" stable "Vendor, Inc." "Wed, 01 Jan 2025 10:00:00 UTC"
+	release "$root" edge "Vendor, Inc." "Wed, 01 Jan 2025 10:00:00 UTC"
+	root=$dir/flat
+	package flat-app 1.0 1500000000 "Depends: shared"
+	(cd "$root" && list "$root/pool" >Packages)
+	{
+		echo "Date: Wed, 01 Jan 2025 10:00:00 UTC"
+		echo "SHA256:"
+		echo " $(sha256sum "$root/Packages" | cut -d' ' -f1)" \
+			"$(stat -c %s "$root/Packages") Packages"
+	} >"$root/Release"
+	sign "$root"
 }
 
 old_app() {
@@ -97,6 +140,7 @@ key)
 	chmod 700 "$GNUPGHOME"
 	make_key good
 	make_key wrong
+	make_key vendor
 	;;
 first)
 	package tiny-lib 1.0 1400000000
@@ -112,6 +156,7 @@ first)
 	package broken 1.0 1500000000 "Depends: nowhere (>= 3)"
 	old_app
 	publish "Mon, 01 Jan 2024 10:00:00 UTC"
+	vendor
 	;;
 second)
 	rm -f "$dir"/main/pool/app_1.0_*.deb

@@ -176,7 +176,8 @@ static void a_lock_of_another_request_is_stale(void **state)
 	lock = make_lock(recipe, "");
 	assert_true(lock_matches(lock, recipe));
 	assert_false(lock_matches(lock, changed));
-	assert_fails(recipe_manifest(changed, lock, false, &manifest, &err), -ESTALE, &err);
+	assert_fails(recipe_manifest(changed, lock, false, &manifest, &err), -ESTALE,
+		     &err);
 	assert_string_equal(err.message, "'r.yaml': the lock answers another request; "
 					 "run 'coppice lock r.yaml'");
 	assert_null(manifest);

@@ -10,177 +10,12 @@
 #include "base/fs.h"
 #include "base/process.h"
 #include "base/text.h"
-#include "recipe/model.h"
+#include "recipe/world.h"
 
 #define BASE_EPOCH 1600000000
 #define SHARED_PACKAGES                            \
 	"packages:\n  one: [app]\n  two: [tool]\n" \
 	"  three: [other]\n"
-
-/* @dir: of the archive; @notes: what lock_solve() told; @updates: its progress calls */
-struct world {
-	char dir[64];
-	struct buf notes;
-	unsigned int n_updates;
-	bool ended;
-};
-
-static bool have_tools(void)
-{
-	static const char *const tools[][3] = {{"gpg", "--version"},
-					       {"apt-get", "--version"},
-					       {"dpkg-deb", "--version"}};
-
-	for (size_t i = 0; i < ARRAY_SIZE(tools); i++)
-		if (process_check(tools[i], NULL, NULL, NULL) < 0) {
-			print_message("skipped: there is no %s here\n", tools[i][0]);
-			return false;
-		}
-	return true;
-}
-
-static void run_step(struct world *world, const char *step)
-{
-	const char *script = getenv("COPPICE_MAKE_REPO");
-	const char *const argv[] = {"sh", script, world->dir, step, NULL};
-	struct cop_error err = {};
-
-	assert_non_null(script);
-	assert_ok(process_check(argv, NULL, NULL, &err), &err);
-}
-
-/* The archive is made once; every test gets a copy. */
-static struct world template;
-
-static int group_setup(void **state)
-{
-	(void)state;
-	(void)strcpy(template.dir, "/tmp/test-solve-XXXXXX");
-	if (!mkdtemp(template.dir))
-		return -1;
-	if (have_tools()) {
-		run_step(&template, "key");
-		run_step(&template, "first");
-	}
-	return 0;
-}
-
-static int group_teardown(void **state)
-{
-	(void)state;
-	return fs_remove_all(AT_FDCWD, template.dir, true, NULL);
-}
-
-static int setup(void **state)
-{
-	struct world *world = calloc(1, sizeof(*world));
-	const char *argv[] = {"cp", "-aT", template.dir, NULL, NULL};
-
-	if (!world)
-		return -1;
-	*state = world;
-	(void)strcpy(world->dir, "/tmp/test-solve-XXXXXX");
-	argv[3] = world->dir;
-	return mkdtemp(world->dir) && process_check(argv, NULL, NULL, NULL) >= 0 ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-	struct world *world = *state;
-
-	(void)fs_remove_all(AT_FDCWD, world->dir, true, NULL);
-	buf_done(&world->notes);
-	free(world);
-	return 0;
-}
-
-#define NEED_TOOLS()               \
-	do {                       \
-		if (!have_tools()) \
-			skip();    \
-	} while (0)
-
-static void take_note(void *data, const char *line)
-{
-	(void)buf_printf(&((struct world *)data)->notes, "%s\n", line);
-}
-
-static void take_progress(void *data, const char *what, uint64_t done, uint64_t total,
-			  const char *unit)
-{
-	struct world *world = data;
-
-	(void)what;
-	(void)unit;
-	/* Two readers may call at once; only whether anything came matters. */
-	__atomic_add_fetch(&world->n_updates, 1, __ATOMIC_RELAXED);
-	if (done == total)
-		__atomic_store_n(&world->ended, true, __ATOMIC_RELAXED);
-}
-
-static struct recipe *make_recipe(const struct world *world, const char *mirror,
-				  const char *keyring, const char *rest)
-{
-	auto_buf text = {}, path = {};
-	struct recipe *recipe = NULL;
-	struct cop_error err = {};
-
-	(void)buf_printf(&path, "%s/r.yaml", world->dir);
-	(void)buf_printf(&text,
-			 "suite: trixie\nmirror: %s%s/main\n"
-			 "security-mirror: file:%s/security\nkeyring: %s\n%s",
-			 mirror, world->dir, world->dir, keyring, rest);
-	assert_ok(recipe_parse(path.data, text.data, text.size, &recipe, &err), &err);
-	return recipe;
-}
-
-static struct recipe *plain_recipe(const struct world *world, const char *rest)
-{
-	return make_recipe(world, "file:", "good.gpg", rest);
-}
-
-static int solve(struct world *world, const struct recipe *recipe,
-		 const struct lock *previous, bool update,
-		 const char *const *update_packages, struct lock **ret_lock,
-		 struct cop_error *err)
-{
-	const struct cop_progress progress = {take_progress, world};
-	auto_buf sources = {};
-	const struct lock_options options = {.update = update,
-					     .update_packages = update_packages,
-					     .progress = &progress,
-					     .note = take_note,
-					     .data = world};
-	struct lock_options with_sources = options;
-
-	(void)buf_printf(&sources, "%s/store/sources", world->dir);
-	with_sources.sources_dir = sources.data;
-	buf_truncate(&world->notes, 0);
-	return lock_solve(recipe, previous, &with_sources, ret_lock, err);
-}
-
-static struct lock *solved(struct world *world, const struct recipe *recipe,
-			   const struct lock *previous)
-{
-	struct cop_error err = {};
-	struct lock *lock = NULL;
-
-	assert_ok(solve(world, recipe, previous, false, NULL, &lock, &err), &err);
-	assert_non_null(lock);
-	return lock;
-}
-
-static void refused(struct world *world, const struct recipe *recipe, const char *wanted)
-{
-	struct cop_error err = {};
-	struct lock *lock = NULL;
-	int r = solve(world, recipe, NULL, false, NULL, &lock, &err);
-
-	assert_true(r < 0);
-	assert_null(lock);
-	if (!strstr(err.message, wanted))
-		fail_msg("'%s' is not in '%s'", wanted, err.message);
-}
 
 /* "name layer mark" of each package, in the order of the lock. */
 static void describe(const struct lock *lock, struct buf *text)
@@ -443,14 +278,6 @@ static void a_damaged_package_is_refused(void **state)
 	refused(world, recipe, "Hash Sum mismatch");
 }
 
-static const char *version_of(const struct lock *lock, const char *name)
-{
-	const struct lock_package *package = lock_find(lock, name);
-
-	assert_non_null(package);
-	return package->version;
-}
-
 static void a_pin_is_kept_while_the_archive_has_it(void **state)
 {
 	struct world *world = *state;
@@ -631,8 +458,6 @@ static void nothing_is_left_behind(void **state)
 	assert_int_equal(n, lock->n_packages);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-
 /* The only directory that a lock has left beside the downloads, opened. */
 static int open_kept(const struct world *world)
 {
@@ -772,37 +597,37 @@ static void kept_lists_are_of_one_keyring(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(each_package_is_in_the_first_layer_that_needs_it),
-		TEST(groups_in_another_order_give_other_layers),
-		TEST(without_packages_there_is_only_the_base),
-		TEST(asking_for_a_base_package_changes_nothing),
-		TEST(the_lock_says_where_packages_are_and_who_signed),
-		TEST(the_time_is_that_of_the_base),
-		TEST(every_package_is_in_the_store_of_sources),
-		TEST(an_unchanged_request_needs_no_archive),
-		TEST(a_wrong_key_is_refused),
-		TEST(a_missing_keyring_is_named),
-		TEST(a_dead_mirror_is_named),
-		TEST(after_a_dead_mirror_the_next_is_tried),
-		TEST(an_unknown_package_is_named_with_its_line),
-		TEST(a_virtual_package_is_refused_with_what_provides_it),
-		TEST(an_unmet_dependency_is_told_in_the_words_of_apt),
-		TEST(what_would_remove_a_base_package_is_refused),
-		TEST(a_damaged_package_is_refused),
-		TEST(a_pin_is_kept_while_the_archive_has_it),
-		TEST(a_dropped_version_is_kept_from_the_store),
-		TEST(a_dropped_version_without_its_file_is_updated),
-		TEST(an_update_drops_all_pins_or_those_named),
-		TEST(a_snapshot_needs_a_place),
-		TEST(a_snapshot_is_read_from_its_place_and_recorded),
-		TEST(a_wanted_version_goes_before_the_newest_and_the_old_lock),
-		TEST(recommendations_are_followed_on_request),
-		TEST(lists_that_were_kept_give_the_same_lock),
-		TEST(kept_lists_follow_the_archive),
-		TEST(kept_lists_are_of_one_keyring),
-		TEST(nothing_is_left_behind),
+		WORLD_TEST(each_package_is_in_the_first_layer_that_needs_it),
+		WORLD_TEST(groups_in_another_order_give_other_layers),
+		WORLD_TEST(without_packages_there_is_only_the_base),
+		WORLD_TEST(asking_for_a_base_package_changes_nothing),
+		WORLD_TEST(the_lock_says_where_packages_are_and_who_signed),
+		WORLD_TEST(the_time_is_that_of_the_base),
+		WORLD_TEST(every_package_is_in_the_store_of_sources),
+		WORLD_TEST(an_unchanged_request_needs_no_archive),
+		WORLD_TEST(a_wrong_key_is_refused),
+		WORLD_TEST(a_missing_keyring_is_named),
+		WORLD_TEST(a_dead_mirror_is_named),
+		WORLD_TEST(after_a_dead_mirror_the_next_is_tried),
+		WORLD_TEST(an_unknown_package_is_named_with_its_line),
+		WORLD_TEST(a_virtual_package_is_refused_with_what_provides_it),
+		WORLD_TEST(an_unmet_dependency_is_told_in_the_words_of_apt),
+		WORLD_TEST(what_would_remove_a_base_package_is_refused),
+		WORLD_TEST(a_damaged_package_is_refused),
+		WORLD_TEST(a_pin_is_kept_while_the_archive_has_it),
+		WORLD_TEST(a_dropped_version_is_kept_from_the_store),
+		WORLD_TEST(a_dropped_version_without_its_file_is_updated),
+		WORLD_TEST(an_update_drops_all_pins_or_those_named),
+		WORLD_TEST(a_snapshot_needs_a_place),
+		WORLD_TEST(a_snapshot_is_read_from_its_place_and_recorded),
+		WORLD_TEST(a_wanted_version_goes_before_the_newest_and_the_old_lock),
+		WORLD_TEST(recommendations_are_followed_on_request),
+		WORLD_TEST(lists_that_were_kept_give_the_same_lock),
+		WORLD_TEST(kept_lists_follow_the_archive),
+		WORLD_TEST(kept_lists_are_of_one_keyring),
+		WORLD_TEST(nothing_is_left_behind),
 	};
 
-	return cmocka_run_group_tests_name("recipe solve", tests, group_setup,
-					   group_teardown);
+	return cmocka_run_group_tests_name("recipe solve", tests, world_group_setup,
+					   world_group_teardown);
 }
