@@ -147,6 +147,30 @@ static int add_qemu(json_t *stages, const struct image_format *format,
 		err);
 }
 
+/* The word of Go for an architecture of Debian, and its variant where it needs one. */
+static int add_oci(json_t *stages, const struct recipe *recipe, struct cop_error *err)
+{
+	static const char *const words[][3] = {
+		{"armel", "arm", "v5"},	    {"armhf", "arm", "v7"},
+		{"i386", "386", NULL},	    {"mips64el", "mips64le", NULL},
+		{"mipsel", "mipsle", NULL}, {"ppc64el", "ppc64le", NULL},
+	};
+	const char *architecture = recipe->architecture, *variant = NULL;
+	json_t *options;
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (strcmp(words[i][0], recipe->architecture) == 0) {
+			architecture = words[i][1];
+			variant = words[i][2];
+		}
+	options = json_pack("{s:s, s:s}", "filename", recipe->image->format->filename,
+			    "architecture", architecture);
+	if (options && variant)
+		(void)json_object_set_new(options, "variant", json_string(variant));
+	return stages_add(stages, "org.osbuild.oci-archive",
+			  stages_tree_input("base", "tree"), options, err);
+}
+
 static int add_archive(json_t *stages, const struct image_format *format,
 		       struct cop_error *err)
 {
@@ -170,6 +194,8 @@ int image_add_format(json_t *stages, const struct recipe *recipe, struct cop_err
 	const struct image_format *format = recipe->image->format;
 	int r;
 
+	if (strcmp(format->name, "oci") == 0)
+		return add_oci(stages, recipe, err);
 	if (!format->is_disk)
 		return add_archive(stages, format, err);
 	r = format->qemu ? add_qemu(stages, format, err)

@@ -23,6 +23,7 @@ static const struct image_format formats[] = {
 	{"tar", "rootfs.tar", NULL, false, no_tools},
 	{"squashfs", "rootfs.squashfs", NULL, false, squashfs_tools},
 	{"erofs", "rootfs.erofs", NULL, false, erofs_tools},
+	{"oci", "image.oci", NULL, false, no_tools},
 	{"directory", NULL, NULL, false, no_tools},
 };
 

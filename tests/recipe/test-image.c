@@ -244,6 +244,45 @@ static void the_hosts_tools_make_the_build_pipeline_superfluous(void **state)
 		      "apt.sources initramfs hosts; image: disk kernel");
 }
 
+/* The stage that makes the result. */
+static const json_t *last_stage(const json_t *manifest)
+{
+	const json_t *pipelines = json_object_get(manifest, "pipelines");
+	const json_t *last = json_array_get(pipelines, json_array_size(pipelines) - 1);
+
+	return json_array_get(json_object_get(last, "stages"), 0);
+}
+
+static void a_container_image_names_the_architecture_as_containers_do(void **state)
+{
+	static const char *const words[][3] = {
+		{"amd64", "amd64", NULL},     {"arm64", "arm64", NULL},
+		{"armhf", "arm", "v7"},	      {"i386", "386", NULL},
+		{"ppc64el", "ppc64le", NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		auto_ptr(recipe) recipe = parse(HEAD "image: {format: oci}\n");
+		auto_json *manifest = NULL;
+		const json_t *stage, *options, *variant;
+
+		recipe->architecture = words[i][0];
+		manifest = make_manifest(recipe, false);
+		stage = last_stage(manifest);
+		options = json_object_get(stage, "options");
+		variant = json_object_get(options, "variant");
+		assert_string_equal(json_string_value(json_object_get(stage, "type")),
+				    "org.osbuild.oci-archive");
+		assert_string_equal(
+			json_string_value(json_object_get(options, "architecture")),
+			words[i][1]);
+		assert_true(words[i][2]
+				    ? strcmp(json_string_value(variant), words[i][2]) == 0
+				    : !variant);
+	}
+}
+
 static void tools_are_locked_behind_the_tree(void **state)
 {
 	static const char text[] =
@@ -272,6 +311,8 @@ int main(void)
 		cmocka_unit_test(what_makes_no_sense_is_refused_by_place_and_name),
 		cmocka_unit_test(the_stages_go_from_slow_to_cheap),
 		cmocka_unit_test(the_hosts_tools_make_the_build_pipeline_superfluous),
+		cmocka_unit_test(
+			a_container_image_names_the_architecture_as_containers_do),
 		cmocka_unit_test(tools_are_locked_behind_the_tree),
 	};
 
