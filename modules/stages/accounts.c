@@ -121,6 +121,11 @@ bool accounts_has(const struct accounts *accounts, enum account_file file)
 	return accounts->files[file].exists;
 }
 
+size_t accounts_count(const struct accounts *accounts, enum account_file file)
+{
+	return accounts->files[file].n;
+}
+
 size_t accounts_find(const struct accounts *accounts, enum account_file file,
 		     const char *name)
 {

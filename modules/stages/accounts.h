@@ -31,6 +31,9 @@ DEFINE_AUTO_PTR(accounts)
 /* accounts_has() - does the tree have this file? */
 bool accounts_has(const struct accounts *accounts, enum account_file file);
 
+/* accounts_count() - how many lines */
+size_t accounts_count(const struct accounts *accounts, enum account_file file);
+
 /* accounts_find() - the index of the first line of @name, or ACCOUNT_NONE */
 size_t accounts_find(const struct accounts *accounts, enum account_file file,
 		     const char *name);

@@ -8,6 +8,7 @@
 #include "modkit/root.h"
 #include "modules/stages/control.h"
 #include "modules/stages/dpkg.h"
+#include "modules/stages/numbers.h"
 #include "modules/stages/stages.h"
 #include "json/json.h"
 
@@ -159,7 +160,8 @@ static int configure(struct kit *kit, bool skip_initramfs)
 int stage_deb_configure(struct kit *kit)
 {
 	static const char *const keys[] = {"packages", "automatic", "skip-initramfs",
-					   NULL};
+					   "numbers", NULL};
+	auto_ptr(numbers) numbers = NULL;
 	json_t *packages = NULL, *automatic = NULL;
 	bool skip_initramfs = false;
 	int r = json_only_keys(kit->options, keys, "options", kit->err);
@@ -178,7 +180,11 @@ int stage_deb_configure(struct kit *kit)
 		r = json_optional_bool(kit->options, "skip-initramfs", "options",
 				       &skip_initramfs, kit->err);
 	if (r == 0)
+		r = numbers_begin(kit, &numbers);
+	if (r == 0)
 		r = configure(kit, skip_initramfs);
+	if (r == 0)
+		r = numbers_settle(numbers);
 	if (r == 0)
 		r = dpkg_check(kit, packages);
 	return r == 0 ? mark_automatic(kit, automatic) : r;

@@ -14,6 +14,7 @@
 #include "modules/stages/deb.h"
 #include "modules/stages/dpkg.h"
 #include "modules/stages/extract.h"
+#include "modules/stages/numbers.h"
 #include "modules/stages/stages.h"
 #include "json/json.h"
 
@@ -97,7 +98,7 @@ static int read_package(struct unpack *unpack, const json_t *json,
 
 static int read_options(struct unpack *unpack)
 {
-	static const char *const keys[] = {"packages", "architecture", NULL};
+	static const char *const keys[] = {"packages", "architecture", "numbers", NULL};
 	struct kit *kit = unpack->kit;
 	json_t *list = NULL;
 	int r = json_only_keys(kit->options, keys, "options", kit->err);
@@ -385,6 +386,7 @@ static int unpack_all(struct unpack *unpack)
 int stage_deb_unpack(struct kit *kit)
 {
 	struct unpack unpack = {.kit = kit, .input = kit_input_path(kit, "packages")};
+	auto_ptr(numbers) numbers = NULL;
 	int r;
 
 	if (!unpack.input)
@@ -392,8 +394,12 @@ int stage_deb_unpack(struct kit *kit)
 	r = read_options(&unpack);
 	if (r == 0)
 		r = check_packages(&unpack);
+	if (r == 0)
+		r = numbers_begin(kit, &numbers);
 	if (r == 0 && unpack.n > 0)
 		r = unpack_all(&unpack);
+	if (r == 0)
+		r = numbers_settle(numbers);
 	unpack_done(&unpack);
 	return r;
 }

@@ -7,6 +7,7 @@
 #include "recipe/check.h"
 #include "recipe/fetch.h"
 #include "recipe/image.h"
+#include "recipe/numbers.h"
 #include "recipe/solver.h"
 
 const struct index_entry *solver_entry(const struct solver *solver,
@@ -272,6 +273,8 @@ int solver_answer(const struct solver *solver, struct lock **ret_lock,
 		r = fetch_all(solver, lock, err);
 	if (r >= 0)
 		r = find_epoch(solver, lock, err);
+	if (r >= 0)
+		r = numbers_assign(lock, solver->previous, solver->directory_fd, err);
 	if (r < 0)
 		return r;
 	*ret_lock = TAKE_PTR(lock);

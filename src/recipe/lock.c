@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "recipe/check.h"
 #include "recipe/model.h"
+#include "recipe/numbers.h"
 
 #define LOCK_SIZE_MAX	 (64 * MIB)
 #define LIST_MAX	 64
@@ -127,6 +128,10 @@ int lock_format(const struct lock *lock, struct buf *buf, struct cop_error *err)
 		append_repository(buf, &lock->repositories[i]);
 	for (size_t i = 0; i < lock->n_packages; i++)
 		append_package(buf, &lock->packages[i]);
+	for (size_t i = 0; i < lock->n_accounts; i++)
+		(void)buf_printf(buf, "account %s %u %s\n", lock->accounts[i].name,
+				 (unsigned int)lock->accounts[i].number,
+				 lock->accounts[i].package);
 	return buf->failed ? err_oom(err) : 0;
 }
 
@@ -166,6 +171,7 @@ struct lines {
 	struct map *tools;    /* but may be among the tools, too */
 	struct map *layers;   /* those that have begun */
 	struct map *repositories;
+	bool numbers[NUMBER_LAST + 1]; /* of accounts */
 };
 
 static int wrong(const struct lines *lines, struct cop_error *err, const char *reason,
@@ -421,6 +427,55 @@ static int read_package(struct lines *lines, char *line, struct cop_error *err)
 	return 0;
 }
 
+/* --- accounts --- */
+
+/* By name, then by package; each name has a number that no other has. */
+static int place_account(struct lines *lines, const struct lock_account *account,
+			 struct cop_error *err)
+{
+	const struct lock *lock = lines->lock;
+	const struct lock_account *before =
+		lock->n_accounts ? &lock->accounts[lock->n_accounts - 1] : NULL;
+	int order = before ? strcmp(before->name, account->name) : -1;
+
+	if (order > 0 || (order == 0 && strcmp(before->package, account->package) >= 0))
+		return wrong(lines, err, "not behind the account before:", account->name);
+	if (order == 0 ? before->number != account->number
+		       : lines->numbers[account->number])
+		return wrong(lines, err, "not the one number of", account->name);
+	lines->numbers[account->number] = true;
+	return 0;
+}
+
+static int read_account(struct lines *lines, char *line, struct cop_error *err)
+{
+	struct lock *lock = lines->lock;
+	struct lock_account *account = &lock->accounts[lock->n_accounts];
+	char *fields[4];
+	uint64_t number = 0;
+	int r;
+
+	if (!split(line, ' ', fields, 4))
+		return wrong(lines, err, "an account has 3 fields", NULL);
+	if (!check_word(fields[1]) && !check_account(fields[1]) &&
+	    !check_account(fields[1] + 1))
+		return wrong(lines, err, "not a user's or group's name", fields[1]);
+	if (text_to_u64(fields[2], &number) < 0 || fields[2][0] == '0' ||
+	    number < NUMBER_FIRST || number > NUMBER_LAST)
+		return wrong(lines, err, "not a system user's number", fields[2]);
+	if (!map_get(lines->packages, fields[3], strlen(fields[3])) &&
+	    !map_get(lines->tools, fields[3], strlen(fields[3])))
+		return wrong(lines, err, "no such package", fields[3]);
+	account->name = arena_text(lock->arena, fields[1]);
+	account->number = (uint32_t)number;
+	account->package = arena_text(lock->arena, fields[3]);
+	if (!account->name || !account->package)
+		return err_oom(err);
+	r = place_account(lines, account, err);
+	lock->n_accounts += r >= 0;
+	return r;
+}
+
 /* --- header --- */
 
 static int read_value(struct lines *lines, const char *key, const char **ret_value,
@@ -498,7 +553,9 @@ static int read_lines(struct lines *lines, struct cop_error *err)
 	int r = read_header(lines, err);
 
 	while (r >= 0 && (line = next_line(lines))) {
-		if (text_starts_with(line, "package "))
+		if (text_starts_with(line, "account ") && lock->n_packages > 0)
+			r = read_account(lines, line, err);
+		else if (text_starts_with(line, "package ") && lock->n_accounts == 0)
 			r = read_package(lines, line, err);
 		else if (text_starts_with(line, "repository ") && lock->n_packages == 0)
 			r = read_repository(lines, line, err);
@@ -544,7 +601,8 @@ int lock_parse(const char *name, const char *text, size_t size, struct lock **re
 	lock->packages = arena_alloc(lock->arena, n_lines * sizeof(*lock->packages));
 	lock->repositories = arena_alloc(
 		lock->arena, (REPOSITORIES_MAX + 1) * sizeof(*lock->repositories));
-	if (!lock->packages || !lock->repositories)
+	lock->accounts = arena_alloc(lock->arena, n_lines * sizeof(*lock->accounts));
+	if (!lock->packages || !lock->repositories || !lock->accounts)
 		return err_oom(err);
 	r = read_lines(&lines, err);
 	if (r < 0)
@@ -570,83 +628,4 @@ int lock_load(const char *path, struct lock **ret_lock, struct cop_error *err)
 	if (r < 0)
 		return err_prefix(err, r, "lock '%s'", path);
 	return lock_parse(path, buf_text(&text), text.size, ret_lock, err);
-}
-
-/* --- comparing --- */
-
-/* Tools stand behind the packages of the tree that have the same name. */
-static int compare(const struct lock_package *a, const struct lock_package *b)
-{
-	int order = strcmp(a->name, b->name);
-
-	return order ? order : (int)lock_is_tool(a) - (int)lock_is_tool(b);
-}
-
-static int by_name(const void *a, const void *b)
-{
-	const struct lock_package *const *left = a, *const *right = b;
-
-	return compare(*left, *right);
-}
-
-/* Without a lock there is nothing in it. */
-static const struct lock_package **sorted(const struct lock *lock)
-{
-	size_t n = lock ? lock->n_packages : 0;
-	const struct lock_package **packages = calloc(n + 1, sizeof(*packages));
-
-	if (!packages)
-		return NULL;
-	for (size_t i = 0; i < n; i++)
-		packages[i] = &lock->packages[i];
-	qsort(packages, n, sizeof(*packages), by_name);
-	return packages;
-}
-
-static void describe_change(const struct lock_package *old,
-			    const struct lock_package *new, struct buf *text)
-{
-	if (!old)
-		(void)buf_printf(text, "+ %s %s", new->name, new->version);
-	else if (!new)
-		(void)buf_printf(text, "- %s %s", old->name, old->version);
-	else if (strcmp(old->version, new->version) != 0)
-		(void)buf_printf(text, "~ %s %s -> %s", new->name, old->version,
-				 new->version);
-	else if (strcmp(old->layer, new->layer) != 0)
-		(void)buf_printf(text, "~ %s %s: layer %s -> %s", new->name, new->version,
-				 old->layer, new->layer);
-	else if (strcmp(old->sha256, new->sha256) != 0)
-		(void)buf_printf(text, "~ %s %s: another file", new->name, new->version);
-	else if (old->manual != new->manual)
-		(void)buf_printf(text, "~ %s %s: now %s", new->name, new->version,
-				 new->manual ? "asked for" : "automatic");
-}
-
-int lock_diff(const struct lock *before, const struct lock *after,
-	      void (*line)(void *data, const char *text), void *data,
-	      struct cop_error *err)
-{
-	auto_free const struct lock_package **olds = sorted(before), **news = NULL;
-	const struct lock_package **old, **new;
-
-	news = sorted(after);
-	if (!olds || !news)
-		return err_oom(err);
-	old = olds;
-	new = news;
-	while (*old || *new) {
-		auto_buf text = {};
-		int order = !*old ? 1 : !*new ? -1 : compare(*old, *new);
-
-		describe_change(order <= 0 ? *old : NULL, order >= 0 ? *new : NULL,
-				&text);
-		if (text.failed)
-			return err_oom(err);
-		if (text.size > 0)
-			line(data, text.data);
-		old += order <= 0;
-		new += order >= 0;
-	}
-	return 0;
 }

@@ -95,17 +95,37 @@ static bool has_initramfs(const struct lock *lock)
 	return false;
 }
 
+/* What users and groups of this layer's packages are to have as numbers; a new
+ * reference. */
+static json_t *layer_numbers(const struct lock *lock, size_t first, size_t end)
+{
+	auto_json *numbers = json_object();
+
+	for (size_t i = 0; numbers && i < lock->n_accounts; i++) {
+		const struct lock_account *account = &lock->accounts[i];
+		size_t k = first;
+
+		while (k < end && strcmp(lock->packages[k].name, account->package) != 0)
+			k++;
+		if (k < end && json_object_set_new(numbers, account->name,
+						   json_integer(account->number)) < 0)
+			return NULL;
+	}
+	return json_incref(numbers);
+}
+
 /* One layer: laid out by one stage and configured by another. */
 static int add_layer(json_t *stages, const struct lock *lock, size_t first, size_t end,
 		     struct cop_error *err)
 {
 	auto_json *references = json_object(), *packages = json_array();
 	auto_json *names = json_array(), *automatic = json_array();
+	auto_json *numbers = layer_numbers(lock, first, end);
 	auto_buf checksum = {};
 	json_t *inputs, *options;
 	int r = 0;
 
-	if (!references || !packages || !names || !automatic)
+	if (!references || !packages || !names || !automatic || !numbers)
 		return err_oom(err);
 	for (size_t i = first; i < end && r == 0; i++) {
 		r = add_reference(references, packages, &lock->packages[i], &checksum);
@@ -119,12 +139,13 @@ static int add_layer(json_t *stages, const struct lock *lock, size_t first, size
 	if (!inputs)
 		return err_oom(err);
 	r = stages_add(stages, "org.coppice.deb.unpack", inputs,
-		       json_pack("{s:s, s:O}", "architecture", lock->architecture,
-				 "packages", packages),
+		       json_pack("{s:s, s:O, s:O}", "architecture", lock->architecture,
+				 "packages", packages, "numbers", numbers),
 		       err);
 	if (r < 0)
 		return r;
-	options = json_pack("{s:O, s:O}", "packages", names, "automatic", automatic);
+	options = json_pack("{s:O, s:O, s:O}", "packages", names, "automatic", automatic,
+			    "numbers", numbers);
 	/* The base is the same for all, and the tools have no kernel. */
 	if (options && has_initramfs(lock) &&
 	    strcmp(lock->packages[first].layer, BASE_LAYER) != 0 &&

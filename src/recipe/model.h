@@ -134,10 +134,18 @@ struct lock_package {
 	bool manual;
 };
 
+/* A user or group, or both, that @package may make. */
+struct lock_account {
+	const char *name;
+	uint32_t number;
+	const char *package;
+};
+
 /*
  * @date:     newest date of the repositories, "20260912T075541Z"
  * @snapshot: the date that was asked for in the same form, or NULL
  * @packages: layer after layer, in each in an order that is good for unpacking
+ * @accounts: by name, then by package; a name has one number, and a number one name
  */
 struct lock {
 	struct arena *arena;
@@ -151,6 +159,8 @@ struct lock {
 	size_t n_repositories;
 	struct lock_package *packages;
 	size_t n_packages;
+	struct lock_account *accounts;
+	size_t n_accounts;
 };
 
 /* lock_is_tool() - is it of the layer of tools? */

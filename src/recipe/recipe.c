@@ -402,7 +402,7 @@ static int hash_request(struct recipe *recipe, struct cop_error *err)
 {
 	auto_buf text = {};
 
-	(void)add_to_request(&text, "coppice-request 1");
+	(void)add_to_request(&text, "coppice-request 2");
 	(void)add_to_request(&text, recipe->suite);
 	(void)add_to_request(&text, recipe->architecture);
 	(void)add_to_request(&text, recipe->keyring ? recipe->keyring : "");

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""test-build.py COPPICE TOP: recipe -> lock -> build, without a network.
+"""test-build.py COPPICE TOP [CLAIM...]: recipe -> lock -> build, without a network.
 
 A tiny distribution is packed from programs of this machine (tests/modules/sandbox.py),
 signed, and offered at a file: address.  Needs root, bubblewrap, dpkg-deb and gpg.
 """
+import hashlib
 import importlib.util
 import json
 import os
@@ -13,6 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
@@ -102,6 +104,20 @@ class Place:
             script = "#!/bin/sh\nset -e\nuname -n > /etc/seen\numask >> /etc/seen\nls /proc/self/fd >/dev/null\n"
             world.package("extra", "1.0", {"usr/share/extra": "e" * 100}, scripts={"postinst": script})
             world.package("more", "2.0", {"usr/share/more": "m" * 100})
+            # Each takes the lowest number that is free, as adduser does.
+            make = ("#!/bin/sh\nset -e\nn=100\nwhile grep -q \"^[^:]*:x:$n:\" /etc/passwd /etc/group; do n=$((n + 1)); done\n"
+                    "echo \"$1:x:$n:$n::/nonexistent:/usr/sbin/nologin\" >> /etc/passwd\necho \"$1:x:$n:\" >> /etc/group\n")
+            world.package("accounts", "1", {"etc/passwd": "root:x:0:0:root:/root:/bin/sh\n", "etc/group": "root:x:0:\nusers:x:100:\n",
+                                            "usr/sbin/adduser": make}, fields=fields,
+                          scripts={"preinst": "#!/bin/sh\nexit 0\n"})
+            for name in ("alpha", "beta", "gamma", "delta"):
+                world.package("daemon-" + name, "1", scripts={
+                    "postinst": f"#!/bin/sh\nset -e\nUSER=d-{name}\nsh /usr/sbin/adduser $USER\n"
+                                f"mkdir -p /var/lib/{name}\nchown d-{name}:d-{name} /var/lib/{name}\n"})
+            world.package("daemon-hidden", "1", scripts={
+                "postinst": "#!/bin/sh\nset -e\nfor user in d-hid den; do sh /usr/sbin/adduser \"$user\"; done\n"})
+            for name in ("e2fsprogs", "dosfstools", "mtools", "fdisk", "qemu-utils", "squashfs-tools", "erofs-utils"):
+                world.package(name)
             world.package("broken", "1", scripts={"postinst": "#!/bin/sh\necho made of cheese\nexit 3\n"})
             Place.shared = (world, Archive(tempfile.mkdtemp(dir=world.top)))
             Place.shared[1].add(world.debs)
@@ -282,6 +298,110 @@ def exports_are_whole_and_the_tar_is_the_same_twice(p):
     assert "'nope'" in p.error("build", p.recipe, "--export", "nope", "--output-directory", out)
 
 
+def without_network_and_archive_the_sources_in_the_store_give_the_same_bits(p):
+    p.run("lock", p.recipe)
+    p.run("build", p.recipe, "--checkpoint", "all")
+    other = p.top / "other"
+    p.run("status", store=other)
+    shutil.copytree(p.store / "sources" / "org.osbuild.files", other / "sources" / "org.osbuild.files")
+    shutil.rmtree(p.archive / "main")
+    shutil.rmtree(p.archive / "security")
+    p.run("build", p.recipe, "--checkpoint", "all", store=other, command=["unshare", "-n"])
+    first = p.run("refs", "--all").stdout
+    assert len(first.splitlines()) >= 8 and first == p.run("refs", "--all", store=other).stdout, first
+    # Must fail: with one package less there is nothing to build from, and nowhere to get it.
+    third = p.top / "third"
+    p.run("status", store=third)
+    shutil.copytree(p.store / "sources" / "org.osbuild.files", third / "sources" / "org.osbuild.files")
+    max((third / "sources").rglob("sha256:*"), key=lambda path: path.stat().st_size).unlink()
+    assert ".deb" in p.error("build", p.recipe, store=third, command=["unshare", "-n"])
+
+
+def each_format_is_the_same_bits_twice(p):
+    programs = ["mksquashfs", "mkfs.erofs", "qemu-img", "mke2fs", "mcopy", "sfdisk"]
+    path = os.environ["PATH"] + ":/usr/sbin:/sbin"
+    assert all(shutil.which(program, path=path) for program in programs), "tools/install-packages brings them"
+    formats = {"tar": "rootfs.tar", "oci": "image.oci", "squashfs": "rootfs.squashfs", "erofs": "rootfs.erofs",
+               "raw": "disk.raw", "qcow2": "disk.qcow2", "vmdk": "disk.vmdk", "vhd": "disk.vhd"}
+    (p.top / "out").mkdir()
+    for name, file in formats.items():
+        free = ", boot: none, free: 1M" if file.startswith("disk") else ""
+        p.write(more=f"image: {{format: {name}{free}}}\n")
+        sums = []
+        for store, mask in ((p.store, 0o022), (p.top / f"other-{name}", 0o077)):
+            out = p.top / "out" / f"{name}-{mask}"
+            p.run("build", p.recipe, "--host-tools", "--export", "image", "--output-directory", out, store=store, umask=mask)
+            with open(out / "image" / file, "rb") as result:
+                sums.append(hashlib.file_digest(result, "sha256").hexdigest())
+        assert sums[0] == sums[1], name
+        shutil.rmtree(p.top / f"other-{name}")
+    with tarfile.open(p.top / "out" / "oci-18" / "image" / "image.oci") as archive:
+        index = json.load(archive.extractfile("index.json"))
+        manifest = json.load(archive.extractfile("blobs/sha256/" + index["manifests"][0]["digest"][7:]))
+        config = json.load(archive.extractfile("blobs/sha256/" + manifest["config"]["digest"][7:]))
+    assert config["architecture"] == ARCHITECTURE and config["os"] == "linux", config
+    p.write(more="image: {format: directory}\n")
+    out = p.top / "out" / "directory"
+    p.run("build", p.recipe, "--export", "tree", "--output-directory", out)
+    assert (out / "tree" / "etc" / "hostname").read_text() == "one\n"
+    p.write(more="image: {format: ova}\n")
+    assert "'ova' is none of raw, qcow2" in p.error("build", p.recipe, status=2)
+
+
+def accounts(place, **options):
+    """{name: number} of the tree's system users, after a build; groups and owners must agree."""
+    p = place
+    _, out = p.build(**options)
+    tree = out.splitlines()[0].split("\t")[2]
+    lines = [line.split(":") for line in p.run("cat", tree, "etc/passwd", **options).stdout.splitlines()]
+    groups = dict(line.split(":")[:3:2] for line in p.run("cat", tree, "etc/group", **options).stdout.splitlines())
+    for name, _, number, group, *_ in lines:
+        assert groups[name] == group and (name == "root" or number == group), lines
+        if name.startswith("d-") and name != "d-hid":
+            assert re.search(fr" {number} +{number} .* {name[2:]}$", p.run("ls", "-l", tree, "var/lib", **options).stdout, re.M), name
+    assert groups["users"] == "100", groups
+    return {name: int(number) for name, _, number, *_ in lines if name != "root"}
+
+
+def a_package_more_changes_no_users_number(p):
+    p.write(packages="{first: [daemon-beta], second: [daemon-gamma]}")
+    before = accounts(p)
+    lock = (p.top / "recipe.yaml.lock").read_text()
+    for name, number in before.items():
+        assert f"\naccount {name} {number} daemon-{name[2:]}\n" in lock, lock
+    assert sorted(before) == ["d-beta", "d-gamma"] and all(100 < n < 900 for n in before.values()), before
+    # One that is configured before the others, in the same layer and in one of its own.
+    p.write(packages="{first: [daemon-alpha, daemon-beta], second: [daemon-gamma]}")
+    more = accounts(p)
+    assert {**more, **before} == more and len(set(more.values())) == 3, (before, more)
+    p.write(packages="{zero: [daemon-delta], first: [daemon-alpha, daemon-beta], second: [daemon-gamma]}")
+    assert {**accounts(p), **more} == accounts(p)
+    # Without the lock from before, in another order and in one layer: the same again.
+    (p.top / "recipe.yaml.lock").unlink()
+    p.write(packages="[daemon-gamma, daemon-beta, daemon-alpha]")
+    assert accounts(p, store=p.top / "other") == more
+
+
+def a_number_of_the_lock_stays_when_the_lock_is_made_again(p):
+    p.write(packages="[daemon-beta]")
+    p.run("lock", p.recipe)
+    lock = p.top / "recipe.yaml.lock"
+    lock.write_text(re.sub(r"account d-beta \d+", "account d-beta 777", lock.read_text()))
+    p.write(packages="[daemon-beta, daemon-alpha]")
+    p.run("lock", p.recipe)
+    assert "\naccount d-beta 777 daemon-beta\n" in lock.read_text(), lock.read_text()
+    p.run("lock", "--update", p.recipe)
+    assert accounts(p)["d-beta"] == 777
+
+
+def users_that_no_lock_foresees_have_numbers_of_their_letters(p):
+    p.write(packages="[daemon-hidden]")
+    first = accounts(p)
+    assert sorted(first) == ["d-hid", "den"] and all(900 <= n <= 999 for n in first.values()), first
+    p.write(packages="[daemon-alpha, daemon-hidden]")
+    assert {**accounts(p), **first} == accounts(p)
+
+
 def two_builds_at_once_do_each_stage_once(p):
     p.run("lock", p.recipe)
     jobs = [subprocess.Popen([COPPICE, "--store", p.store, "build", p.recipe], text=True, stdout=subprocess.PIPE,
@@ -307,7 +427,7 @@ def main():
     if why:
         print(f"skipped: {why}")
         return 77
-    status = run_claims(globals(), Place)
+    status = run_claims(globals(), Place, sys.argv[3:])
     shutil.rmtree(Place.shared[0].top)
     return status
 

@@ -18,7 +18,7 @@ import tempfile
 
 EPOCH = 1700000000
 TOOLS = ["dpkg", "dpkg-deb", "dpkg-split", "dpkg-query", "dpkg-trigger", "tar", "rm", "cat", "diff", "env", "id",
-         "ldconfig", "start-stop-daemon", "ls", "mkdir", "touch", "uname"]
+         "ldconfig", "start-stop-daemon", "ls", "mkdir", "touch", "uname", "grep", "chown"]
 CAPABILITIES = ["AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "MKNOD", "SETFCAP",
                 "SETGID", "SETPCAP", "SETUID", "SYS_ADMIN", "SYS_CHROOT"]
 

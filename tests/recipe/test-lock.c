@@ -22,6 +22,10 @@
 	"package tools less 668-1 all 161148 " SHA_B " trixie pool/less.deb manual\n"
 #define FULL HEAD REPOSITORY PACKAGE SECOND
 
+#define ACCOUNTS                                               \
+	"account Debian-exim 102 less\naccount bus 101 less\n" \
+	"account bus 101 libc6\n"
+
 #define LOCK(text) lock_parse("r.lock", text, strlen(text), &lock, &err)
 
 static void refuses(const char *text, const char *wanted)
@@ -59,7 +63,7 @@ static void a_lock_is_read(void **state)
 static void reading_and_writing_gives_the_same_bytes(void **state)
 {
 	static const char *const texts[] = {
-		FULL,
+		FULL, FULL ACCOUNTS,
 		"coppice-lock 1\nsuite bookworm\narchitecture arm64\nrequest " SHA_B
 		"\nsnapshot 20230101T000000Z\nsource-epoch 0\ndate 20230101T000000Z\n"
 		"repository bookworm The%20Origin % bookworm main " KEY "\n"
@@ -161,6 +165,34 @@ static void packages_are_checked(void **state)
 		"r.lock:8: not a path in a repository '/p'");
 	refuses(PACKAGE_WITH("base", "aa", "1", "all", "1", SHA_A, "trixie", "p", "auto"),
 		"r.lock:8: neither manual nor automatic 'auto'");
+}
+
+static void a_name_has_one_number_and_a_number_one_name(void **state)
+{
+	(void)state;
+	refuses(FULL "account bus 101 less more\n", "r.lock:10: an account has 3 fields");
+	refuses(FULL "account b/s 101 less\n",
+		"r.lock:10: not a user's or group's name 'b/s'");
+	refuses(FULL "account bus 100 less\n",
+		"r.lock:10: not a system user's number '100'");
+	refuses(FULL "account bus 1000 less\n",
+		"r.lock:10: not a system user's number '1000'");
+	refuses(FULL "account bus 0101 less\n",
+		"r.lock:10: not a system user's number '0101'");
+	refuses(FULL "account bus 101 more\n", "r.lock:10: no such package 'more'");
+	refuses(FULL "account bus 101 less\naccount bus 102 libc6\n",
+		"r.lock:11: not the one number of 'bus'");
+	refuses(FULL "account bus 101 less\naccount cow 101 less\n",
+		"r.lock:11: not the one number of 'cow'");
+	refuses(FULL "account cow 101 less\naccount bus 102 less\n",
+		"r.lock:11: not behind the account before: 'bus'");
+	refuses(FULL "account bus 101 less\naccount bus 101 less\n",
+		"r.lock:11: not behind the account before: 'bus'");
+	refuses(HEAD REPOSITORY "account bus 101 less\n",
+		"r.lock:8: expected a package, found 'account bus 101 less'");
+	refuses(FULL "account bus 101 less\n" SECOND,
+		"r.lock:11: expected a package, found 'package tools less 668-1 all 161148 " SHA_B
+		" trixie pool/less.deb manual'");
 }
 
 static void a_package_and_a_layer_come_once(void **state)
@@ -323,6 +355,7 @@ int main(void)
 		cmocka_unit_test(the_header_is_strict),
 		cmocka_unit_test(repositories_are_checked),
 		cmocka_unit_test(packages_are_checked),
+		cmocka_unit_test(a_name_has_one_number_and_a_number_one_name),
 		cmocka_unit_test(a_package_and_a_layer_come_once),
 		cmocka_unit_test(a_lock_that_was_cut_anywhere_is_refused),
 		cmocka_unit_test(a_changed_byte_is_refused_or_written_again),
