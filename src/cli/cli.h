@@ -72,8 +72,13 @@ struct verb {
 	int (*run)(struct cli *cli, int argc, char **argv, struct cop_error *err);
 };
 
-/* The table, ended by NULL, in the order of the help text. */
+/* The table, ended by NULL, in the order of the help text: whole.c has all verbs, quick.c
+ * those that need neither network nor archives. */
 extern const struct verb *const cli_verbs[];
+
+/* cli_become_whole() - be the program that has all verbs, given the same arguments; 0 when
+ * this is the one.  A quick program comes back only with an error. */
+int cli_become_whole(char **argv, struct cop_error *err);
 
 extern const struct verb verb_init, verb_status, verb_commit, verb_digest, verb_refs,
 	verb_ref_set, verb_ref_rm, verb_ls, verb_cat, verb_dump, verb_diff, verb_export,

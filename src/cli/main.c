@@ -17,30 +17,10 @@
 #include "store/store.h"
 #include "json/json.h"
 
+#define OSBUILD "osbuild"
+
 /* The most values that one option which repeats can have. */
 #define LIST_MAX 256
-
-const struct verb *const cli_verbs[] = {
-	&verb_build,	    &verb_lock,
-	&verb_manifest,	    &verb_inspect,
-	&verb_explain,	    &verb_init,
-	&verb_commit,	    &verb_digest,
-	&verb_refs,	    &verb_ref_set,
-	&verb_ref_rm,	    &verb_ls,
-	&verb_cat,	    &verb_dump,
-	&verb_diff,	    &verb_export,
-	&verb_import,	    &verb_boot,
-	&verb_run,	    &verb_log,
-	&verb_mount,	    &verb_umount,
-	&verb_verify,	    &verb_gc,
-	&verb_pin,	    &verb_unpin,
-	&verb_push,	    &verb_pull,
-	&verb_remote_add,   &verb_remote_list,
-	&verb_remote_probe, &verb_remote_gc,
-	&verb_remote_rm,    &verb_status,
-	&verb_osbuild,	    &verb_doctor,
-	&verb_help,	    NULL,
-};
 
 static int signal_pipe[2] = {-EBADF, -EBADF};
 static volatile sig_atomic_t caught_signal;
@@ -424,7 +404,7 @@ static int read_global_options(struct cli *cli, int argc, char **argv,
 		{"version", no_argument, NULL, OPTION_VERSION},
 		{},
 	};
-	int c;
+	int c, r;
 
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, "+:qvh", longs, NULL)) != -1) {
@@ -445,6 +425,9 @@ static int read_global_options(struct cli *cli, int argc, char **argv,
 			cli->verbose = true;
 			break;
 		case 'h':
+			r = cli_become_whole(argv, err);
+			if (r < 0)
+				return r;
 			cli_print_help(stdout);
 			return 1;
 		case OPTION_VERSION:
@@ -461,14 +444,30 @@ static int read_global_options(struct cli *cli, int argc, char **argv,
 	return 0;
 }
 
+/* Under this name the program takes osbuild's options and no verb. */
+static bool is_osbuild(const char *program)
+{
+	const char *slash = strrchr(program, '/');
+
+	return strcmp(slash ? slash + 1 : program, OSBUILD) == 0;
+}
+
+static int run_osbuild(struct cli *cli, int argc, char **argv, struct cop_error *err)
+{
+	char *name[] = {(char *)OSBUILD, NULL};
+	int words, r = cli_become_whole(argv, err);
+
+	return r < 0 ? r : run_verb(cli, cli_find_verb(1, name, &words), argc, argv, err);
+}
+
 static int run_program(struct cli *cli, int argc, char **argv, struct cop_error *err)
 {
 	const struct verb *verb;
-	const char *slash = strrchr(argv[0], '/');
+	char **all = argv;
 	int r, words;
 
-	if (strcmp(slash ? slash + 1 : argv[0], verb_osbuild.name) == 0)
-		return run_verb(cli, &verb_osbuild, argc, argv, err);
+	if (is_osbuild(argv[0]))
+		return run_osbuild(cli, argc, argv, err);
 	r = read_global_options(cli, argc, argv, err);
 	if (r != 0)
 		return r;
@@ -477,9 +476,13 @@ static int run_program(struct cli *cli, int argc, char **argv, struct cop_error 
 	if (argc == 0)
 		return cli_usage_error(err, "no verb given; see 'coppice --help'");
 	verb = cli_find_verb(argc, argv, &words);
-	if (!verb)
+	if (!verb) {
+		r = cli_become_whole(all, err);
+		if (r < 0)
+			return r;
 		return cli_usage_error(err, "there is no verb '%s'; see 'coppice --help'",
 				       argv[0]);
+	}
 	cli->progress = cli->quiet ? NULL : terminal_progress();
 	return run_verb(cli, verb, argc - words + 1, argv + words - 1, err);
 }

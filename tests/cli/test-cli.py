@@ -198,6 +198,24 @@ def help_comes_from_the_table(p):
     assert p.out("--version").startswith("coppice ")
 
 
+def what_only_needs_the_store_loads_neither_network_nor_archives(p):
+    libraries = subprocess.run(["ldd", COPPICE], check=True, capture_output=True, text=True).stdout
+    assert "libcrypto" in libraries and "libcurl" not in libraries, libraries
+    assert "libarchive" not in libraries, libraries
+
+
+def without_the_other_program_its_verbs_name_what_is_missing(p):
+    alone = p.top / "coppice"
+    shutil.copy(COPPICE, alone)
+    command = [alone, "--store", p.store]
+    assert subprocess.run([*command, "commit", p.tree, "one"], capture_output=True).returncode == 0
+    result = subprocess.run([*command, "push", "one", "there"], capture_output=True, text=True)
+    if "no remote" in result.stderr:
+        return skip("the program is installed on this machine")
+    assert result.returncode == 1 and "coppice-whole', which has the other verbs" in result.stderr, result
+    return None
+
+
 def unreadable_files_are_errors_and_leave_no_trace(p):
     if os.geteuid() == 0:
         command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
