@@ -71,7 +71,8 @@ int mount_each(int (*visit)(void *data, const char *path, const char *source), v
 
 /*
  * mount_upper_in_use() - is the upper of an overlay still mounted, in whatever namespace?
- * @lower_fd: its lower layer, or any other directory when the upper is not used again
+ * @lower_fd: its lower layer, or any other directory when the upper has been mounted
+ *	before (it refuses another lower) or is not used again
  *
  * Right only for overlays that are mounted with index=on.  Return: 1; 0; a negative errno
  * when that cannot be found out.

@@ -214,6 +214,10 @@ static int mount_new(struct kept *kept, const char *tree, const char *target,
 	if (r == 0)
 		r = overlay_begin(kept->overlay, err);
 	if (r == 0)
+		r = overlay_write_base(kept->overlay, err);
+	if (r == 0)
+		r = overlay_mount_lower(kept->overlay, err);
+	if (r == 0)
 		r = set_place(kept, target, err);
 	if (r == 0)
 		r = write_state(workdir_fd(kept->workdir), kept->writable,
@@ -430,6 +434,7 @@ static int commit(struct kept *kept, const struct kept_end *options,
 	struct cop_error again = {};
 	int r;
 
+	overlay->is_ending = true;
 	overlay->view.workdir = TAKE_PTR(kept->workdir);
 	kept->overlay = NULL;
 	r = object_of_view(kept->store, &overlay->view, &object, err);

@@ -144,7 +144,8 @@ static int look(const struct probe *probe, struct cop_error *err)
 		return err_set(err, -EOPNOTSUPP,
 			       "the kernel makes overlays there without metacopy or "
 			       "redirect_dir");
-	r = mount_upper_in_use(probe->upper_fd, probe->work_fd, probe->lower_fd, err);
+	/* Asked as a commit asks, with a lower that is not that of the upper. */
+	r = mount_upper_in_use(probe->upper_fd, probe->work_fd, probe->dir_fd, err);
 	if (r == 0)
 		r = err_set(err, -EOPNOTSUPP,
 			    "the kernel makes overlays there without an index");

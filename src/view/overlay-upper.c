@@ -197,7 +197,10 @@ int overlay_upper_is_untouched(struct overlay_view *overlay, struct cop_error *e
 	if (r < 0)
 		return r;
 	fs_list_free(names);
-	return n_names > 0 ? 0 : same_root(overlay, upper_fd, err);
+	if (n_names > 0)
+		return 0;
+	r = overlay_mount_lower(overlay, err);
+	return r < 0 ? r : same_root(overlay, upper_fd, err);
 }
 
 int overlay_upper_discard(struct overlay_view *overlay, struct cop_error *err)

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <time.h>
 
 #include "base/fs.h"
@@ -81,7 +82,7 @@ static int open_empty_image(struct overlay_view *overlay, struct cop_error *err)
 	return fs_open_plain(overlay->dir_fd, "empty", O_RDONLY, 0, err);
 }
 
-static int mount_lower(struct overlay_view *overlay, struct cop_error *err)
+int overlay_mount_lower(struct overlay_view *overlay, struct cop_error *err)
 {
 	auto_close int image_fd = -EBADF;
 
@@ -108,10 +109,7 @@ int overlay_begin(struct overlay_view *overlay, struct cop_error *err)
 		return r;
 	overlay->pool_fd = fs_open_plain(store_fd(overlay->store), "files",
 					 O_RDONLY | O_DIRECTORY, 0, err);
-	if (overlay->pool_fd < 0)
-		return overlay->pool_fd;
-	r = overlay->has_base ? overlay_write_base(overlay, err) : 0;
-	return r < 0 ? r : mount_lower(overlay, err);
+	return overlay->pool_fd < 0 ? overlay->pool_fd : 0;
 }
 
 int overlay_new(struct cop_store *store, struct workdir *workdir,
@@ -159,6 +157,10 @@ static int open_overlay(struct cop_store *store, struct workdir *workdir,
 	if (mkdirat(overlay->dir_fd, OVERLAY_TREE, 0700) < 0)
 		return err_errno(err, "make directory '%s'", overlay->view.path);
 	r = overlay_begin(overlay, err);
+	if (r == 0 && overlay->has_base)
+		r = overlay_write_base(overlay, err);
+	if (r == 0)
+		r = overlay_mount_lower(overlay, err);
 	if (r < 0)
 		return r;
 	*ret_view = &TAKE_PTR(overlay)->view;
@@ -181,16 +183,23 @@ static int try_patiently(int (*try)(struct overlay_view *overlay, struct cop_err
 	return r;
 }
 
-/* Does anybody hold what we have let go of? */
+/* Does anybody hold what we have let go of?  An upper that was ever mounted knows its
+ * lower and refuses any other, so a directory will do that need not be mounted first. */
 static int try_upper(struct overlay_view *overlay, struct cop_error *err)
 {
 	auto_close int upper_fd = overlay_open_part(overlay, "upper", err);
 	auto_close int work_fd = overlay_open_part(overlay, "work", err);
-	int r;
+	int lower_fd = overlay->dir_fd, r = 0;
 
 	if (upper_fd < 0 || work_fd < 0)
 		return upper_fd < 0 ? upper_fd : work_fd;
-	r = mount_upper_in_use(upper_fd, work_fd, overlay->lower_fd, err);
+	if (overlay->lower_fd < 0 &&
+	    fgetxattr(upper_fd, "trusted.overlay.origin", NULL, 0) < 0)
+		r = overlay_mount_lower(overlay, err);
+	if (overlay->lower_fd >= 0)
+		lower_fd = overlay->lower_fd;
+	if (r == 0)
+		r = mount_upper_in_use(upper_fd, work_fd, lower_fd, err);
 	return r > 0 ? -EBUSY : r;
 }
 
@@ -400,7 +409,7 @@ static int prepare(struct view *view, bool writing, struct cop_error *err)
 		return 0;
 	r = finish_commit(overlay, err);
 	if (r == 0)
-		r = mount_lower(overlay, err);
+		r = overlay_mount_lower(overlay, err);
 	if (r == 0)
 		r = writing || overlay->has_upper ? prepare_writing(overlay, err)
 						  : attach_reading(overlay, err);
@@ -497,8 +506,6 @@ static int capture(struct view *view, struct staging *staging,
 		return err_set(err, -EIO, "what was written did not reach the disk");
 	r = finish_commit(overlay, err);
 	if (r == 0)
-		r = mount_lower(overlay, err);
-	if (r == 0)
 		r = capture_tree(overlay, staging, &found->capture.tree, err);
 	if (r < 0) {
 		forget_copies(overlay);
@@ -529,6 +536,13 @@ static void adopt(struct view *view, struct view_capture *capture,
 	struct overlay_view *overlay = to_overlay(view);
 	struct cop_error err = {};
 
+	/* It goes as a whole; until then its list of moves tells the next who comes what
+	 * has become of it. */
+	if (overlay->is_ending) {
+		tree_free(capture->tree);
+		free(capture);
+		return;
+	}
 	/* An untouched upper is thrown away likewise: others may read the view now. */
 	if (!capture->tree)
 		capture->tree = TAKE_PTR(overlay->lower);

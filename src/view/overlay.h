@@ -30,7 +30,9 @@ struct overlay_view {
 	 * elsewhere. */
 	int place_fd; /* borrowed */
 	const char *place;
-	bool is_kept; /* it stays attached when the handle is closed */
+	bool is_kept;	/* it stays attached when the handle is closed */
+	bool is_ending; /* nothing will be read or written any more once it is committed
+			 */
 	int pool_fd;
 	int lower_fd;	    /* the image as a mount; negative: not mounted yet */
 	struct tree *lower; /* the same, parsed; NULL: not read yet */
@@ -99,8 +101,12 @@ int overlay_new(struct cop_store *store, struct workdir *workdir,
 struct overlay_view *overlay_view_free(struct overlay_view *overlay);
 DEFINE_AUTO_PTR(overlay_view)
 
-/* overlay_begin() - record the base and mount its image */
+/* overlay_begin() - open what the store has of the base, after a look that all is there
+ */
 int overlay_begin(struct overlay_view *overlay, struct cop_error *err);
+
+/* overlay_mount_lower() - mount the image of the base for overlay->lower_fd; once */
+int overlay_mount_lower(struct overlay_view *overlay, struct cop_error *err);
 
 /* overlay_freeze() - nobody can change the upper any more; it is not mounted afterwards.
  * -EBUSY: somebody uses it; the message says who. */
