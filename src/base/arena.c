@@ -4,8 +4,11 @@
 #include <stdalign.h>
 #include <string.h>
 
+#include "base/pages.h"
+
 #define FIRST_BLOCK   ((size_t)4096)
-#define LARGEST_BLOCK ((size_t)1024 * 1024)
+#define GROWTH	      4
+#define LARGEST_BLOCK ((size_t)4 * 1024 * 1024)
 
 struct block {
 	struct block *next;
@@ -40,23 +43,25 @@ struct arena *arena_free(struct arena *arena)
 
 static struct block *add_block(struct arena *arena, size_t size)
 {
-	size_t wanted = arena->blocks ? arena->blocks->size * 2 : FIRST_BLOCK;
+	size_t wanted = arena->blocks
+				? GROWTH * (arena->blocks->size + sizeof(struct block))
+				: FIRST_BLOCK;
 	struct block *block;
 
 	if (wanted > LARGEST_BLOCK)
 		wanted = LARGEST_BLOCK;
-	if (wanted < size)
-		wanted = size;
-	if (wanted > SIZE_MAX - sizeof(*block))
+	if (size > SIZE_MAX - sizeof(*block))
 		return NULL;
-	block = malloc(sizeof(*block) + wanted);
+	if (wanted < sizeof(*block) + size)
+		wanted = sizeof(*block) + size;
+	block = pages_alloc(wanted);
 	if (!block)
 		return NULL;
 	block->used = 0;
-	block->size = wanted;
+	block->size = wanted - sizeof(*block);
 	block->next = arena->blocks;
 	arena->blocks = block;
-	arena->total += sizeof(*block) + wanted;
+	arena->total += wanted;
 	return block;
 }
 

@@ -167,6 +167,21 @@ int work_add(struct work *work, void *item)
 	return r;
 }
 
+int work_aside(int (*run)(void *data, void *item, struct cop_error *err), void *item,
+	       struct work **ret, struct cop_error *err)
+{
+	const struct work_ops ops = {.run = run};
+	auto_ptr(work) work = NULL;
+	int r = work_new(&ops, NULL, 1, &work, err);
+
+	if (r < 0)
+		return r;
+	(void)work_add(work, item); /* work_finish() tells what went wrong */
+	work_wake(work);
+	*ret = TAKE_PTR(work);
+	return 0;
+}
+
 void work_wake(struct work *work)
 {
 	(void)pthread_mutex_lock(&work->mutex);

@@ -27,6 +27,11 @@ unsigned int work_default_threads(void);
 int work_new(const struct work_ops *ops, void *data, unsigned int n_threads,
 	     struct work **ret, struct cop_error *err);
 
+/* work_aside() - begin @run(NULL, @item) in a thread of its own; work_finish() waits for
+ * it.  What it uses must outlive the work. */
+int work_aside(int (*run)(void *data, void *item, struct cop_error *err), void *item,
+	       struct work **ret, struct cop_error *err);
+
 /* work_add() - hand over @item; waits while the queue is full.  Owned by the queue in any
  * case.  The last few may wait for work_wake() or work_finish() until a thread begins
  * with them.

@@ -5,6 +5,7 @@
  */
 #include <assert.h>
 
+#include "base/pages.h"
 #include "image/image.h"
 #include "image/plan.h"
 
@@ -322,7 +323,7 @@ int image_write(const struct tree *tree, unsigned int version, uint8_t **ret_dat
 	int r = make_plan(&plan, err);
 
 	if (r == 0) {
-		data = calloc(1, plan.image_size);
+		data = pages_calloc(plan.image_size);
 		r = data ? 0 : err_oom(err);
 	}
 	if (r == 0) {

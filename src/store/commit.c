@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/mutant.h"
+#include "base/work.h"
 #include "image/image.h"
 #include "store/private.h"
 #include "json/json.h"
@@ -47,16 +48,33 @@ static void commit_done(struct commit *commit)
 	moves_done(&commit->moves);
 }
 
+static int write_image(void *data, void *item, struct cop_error *err)
+{
+	const struct commit *commit = item;
+
+	(void)data;
+	return fs_write_new(commit->workdir_fd, "image", commit->image,
+			    commit->moves.image_size, 0444, err);
+}
+
+/* The image is written while it is hashed; where it turns out that the store has it, that
+ * was for nothing. */
 static int encode(struct commit *commit, struct cop_error *err)
 {
+	auto_ptr(work) writing = NULL;
 	size_t size = 0;
-	int r;
+	int r, write_r;
 
 	r = image_write(commit->request->tree, IMAGE_VERSION, &commit->image, &size, err);
 	if (r < 0)
 		return r;
 	commit->moves.image_size = size;
-	return verity_digest_bytes(commit->image, size, &commit->moves.object, err);
+	r = work_aside(write_image, commit, &writing, err);
+	if (r < 0)
+		return r;
+	r = verity_digest_bytes(commit->image, size, &commit->moves.object, err);
+	write_r = work_finish(writing, r < 0 ? NULL : err);
+	return r < 0 ? r : write_r;
 }
 
 int store_digest_tree(const struct tree *tree, struct cop_digest *ret_digest,
@@ -126,7 +144,8 @@ static int write_list(const struct commit *commit, struct cop_error *err)
 {
 	auto_free uint8_t *list = NULL;
 	size_t size = 0;
-	int r = list_make(commit->request->tree, &commit->moves.object, &list, &size, err);
+	int r = list_make(commit->request->tree, &commit->moves.object, &list, &size,
+			  err);
 
 	return r < 0 ? r
 		     : fs_write_new(commit->workdir_fd, "list", list, size, 0600, err);
@@ -158,12 +177,8 @@ static void clear_workdir(const struct commit *commit)
 
 static int write_workdir(const struct commit *commit, struct cop_error *err)
 {
-	int r;
+	int r = write_list(commit, err);
 
-	r = fs_write_new(commit->workdir_fd, "image", commit->image,
-			 commit->moves.image_size, 0444, err);
-	if (r == 0)
-		r = write_list(commit, err);
 	if (r == 0)
 		r = moves_write(&commit->moves, commit->workdir_fd, "moves.new", err);
 	return r;
@@ -297,6 +312,7 @@ static int stage_and_publish(struct commit *commit, struct store_lock **ret_lock
 
 	if (commit->moves.n == 0 && object_is_whole(commit->store, &commit->moves.object,
 						    commit->moves.image_size)) {
+		(void)unlinkat(commit->workdir_fd, "image", 0);
 		r = write_meta(commit, err);
 		return r < 0 ? r : register_old(commit, ret_lock, err);
 	}
@@ -331,7 +347,6 @@ static int run(struct commit *commit, struct cop_error *err)
 		if (r < 0)
 			return r;
 	}
-	clear_workdir(commit);
 	r = stage_and_publish(commit, &lock, err);
 	if (r < 0)
 		return r;
@@ -392,8 +407,10 @@ static int run_known(struct commit *commit, struct cop_error *err)
 
 static int run_new(struct commit *commit, struct cop_error *err)
 {
-	int r = encode(commit, err);
+	int r;
 
+	clear_workdir(commit);
+	r = encode(commit, err);
 	if (r == 0)
 		r = list_moves(commit, err);
 	return r < 0 ? r : run(commit, err);

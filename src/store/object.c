@@ -7,6 +7,8 @@
 
 #include "base/log.h"
 #include "base/mutant.h"
+#include "base/pages.h"
+#include "base/work.h"
 #include "image/image.h"
 #include "store/private.h"
 
@@ -121,7 +123,7 @@ static int read_image(struct cop_store *store, const struct cop_digest *digest,
 	if (!S_ISREG(st.st_mode) || st.st_size == 0 ||
 	    (uint64_t)st.st_size > IMAGE_SIZE_MAX)
 		return damaged(store, digest, "impossible size", err);
-	data = malloc((size_t)st.st_size);
+	data = pages_alloc((size_t)st.st_size);
 	if (!data)
 		return err_oom(err);
 	n = fs_pread_full(fd, data, (size_t)st.st_size, 0);
@@ -132,26 +134,62 @@ static int read_image(struct cop_store *store, const struct cop_digest *digest,
 	return 0;
 }
 
+/* An image whose digest is compared while it is read: its reader trusts nothing. */
+struct checking {
+	struct cop_store *store;
+	const struct cop_digest *digest;
+	uint8_t *data;
+	size_t size;
+};
+
+static void checking_done(struct checking *checking)
+{
+	free(checking->data);
+}
+
+static int check_digest(void *data, void *item, struct cop_error *err)
+{
+	const struct checking *checking = item;
+	struct cop_digest found;
+	int r = verity_digest_bytes(checking->data, checking->size, &found, err);
+
+	(void)data;
+	if (r < 0)
+		return r;
+	if (!cop_digest_equal(&found, checking->digest) && !mutant("image-digest"))
+		return damaged(checking->store, checking->digest, "it has another digest",
+			       err);
+	return 0;
+}
+
 int object_read_tree(struct cop_store *store, const struct cop_digest *digest,
 		     struct tree **ret_tree, struct cop_error *err)
 {
-	auto_free uint8_t *data = NULL;
-	struct cop_digest found;
+	cleanup_with(checking_done) struct checking checking = {.store = store,
+								.digest = digest};
+	auto_ptr(tree) tree = NULL;
+	auto_ptr(work) check = NULL;
+	struct cop_error read_err = {};
 	char hex[COP_DIGEST_HEX + 1];
-	size_t size = 0;
-	int r;
+	int r, read_r;
 
-	r = read_image(store, digest, &data, &size, err);
+	r = read_image(store, digest, &checking.data, &checking.size, err);
 	if (r == 0)
-		r = verity_digest_bytes(data, size, &found, err);
+		r = work_aside(check_digest, &checking, &check, err);
 	if (r < 0)
 		return r;
-	if (!cop_digest_equal(&found, digest) && !mutant("image-digest"))
-		return damaged(store, digest, "it has another digest", err);
-	r = image_read(data, size, ret_tree, NULL, err);
-	return r < 0 ? err_prefix(err, r, "read object '%s' of store '%s'",
-				  cop_digest_to_hex(digest, hex), store->path)
-		     : 0;
+	read_r = image_read(checking.data, checking.size, &tree, NULL, &read_err);
+	/* What it says of damage comes before what the reader stumbled over. */
+	r = work_finish(check, err);
+	if (r < 0)
+		return r;
+	if (read_r < 0) {
+		(void)err_copy(err, &read_err);
+		return err_prefix(err, read_r, "read object '%s' of store '%s'",
+				  cop_digest_to_hex(digest, hex), store->path);
+	}
+	*ret_tree = TAKE_PTR(tree);
+	return 0;
 }
 
 static int get_locked(struct cop_store *store, struct workdir *workdir, const char *id,
