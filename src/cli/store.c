@@ -66,6 +66,7 @@ struct status {
 	uint64_t n_refs[3];
 	struct usage usage[USAGE_PARTS];
 	uint64_t n_bytes; /* of all */
+	const char *view;
 	json_t *settings, *last_gc, *last_verify;
 };
 
@@ -81,6 +82,8 @@ static int collect_status(struct cop_store *store, struct status *status,
 {
 	int r = 0;
 
+	/* Before counting, as what is found out may be written down. */
+	status->view = view_describe(store);
 	for (int class = REF_NAME; class <= REF_FAILED && r == 0; class ++)
 		r = ref_list(store, (enum ref_class) class, NULL, count_ref,
 			     &status->n_refs[class], err);
@@ -121,8 +124,8 @@ static int print_status_json(struct cop_store *store, const struct status *statu
 	uint64_t cap = settings_max_size(status->settings);
 	auto_json *json =
 		json_pack("{s:s, s:s, s:{s:I, s:I, s:I}, s:o, s:I, s:o, s:o, s:O?, s:O?}",
-			  "store", cop_store_path(store), "view", view_describe(store),
-			  "refs", "names", (json_int_t)status->n_refs[REF_NAME], "stages",
+			  "store", cop_store_path(store), "view", status->view, "refs",
+			  "names", (json_int_t)status->n_refs[REF_NAME], "stages",
 			  (json_int_t)status->n_refs[REF_STAGE], "failed",
 			  (json_int_t)status->n_refs[REF_FAILED], "usage",
 			  usage_json(status), "bytes", (json_int_t)status->n_bytes,
@@ -197,8 +200,7 @@ static int run_status(struct cli *cli, int argc, char **argv, struct cop_error *
 		return r;
 	if (cli->json)
 		return print_status_json(store, &status, err);
-	(void)printf("store:    %s\nview:     %s\n", cop_store_path(store),
-		     view_describe(store));
+	(void)printf("store:    %s\nview:     %s\n", cop_store_path(store), status.view);
 	(void)printf("refs:     %llu names, %llu stages, %llu failed\n",
 		     (unsigned long long)status.n_refs[REF_NAME],
 		     (unsigned long long)status.n_refs[REF_STAGE],

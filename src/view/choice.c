@@ -85,7 +85,11 @@ static void choose(struct choice *choice, struct cop_store *store)
 		choose_copy(choice, why);
 		return;
 	}
-	r = overlay_probe(store, &choice->error);
+	if (!overlay_is_known(store)) {
+		r = overlay_probe(store, &choice->error);
+		if (r == 0)
+			overlay_remember(store);
+	}
 	if (r == 0) {
 		choice->ops = &view_overlay_ops;
 		(void)snprintf(

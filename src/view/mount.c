@@ -32,6 +32,12 @@ void mount_set_ways(enum mount_image_way image, enum mount_overlay_way overlay)
 	first_overlay_way = (int)overlay;
 }
 
+void mount_get_ways(enum mount_image_way *ret_image, enum mount_overlay_way *ret_overlay)
+{
+	*ret_image = (enum mount_image_way)first_image_way;
+	*ret_overlay = (enum mount_overlay_way)first_overlay_way;
+}
+
 /* Without ACLs in the image the kernel need not look for any. */
 static int image_has_acl(int image_fd, struct cop_error *err)
 {

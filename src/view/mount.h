@@ -49,7 +49,8 @@ int mount_overlay(const struct mount_overlay *options, struct cop_error *err);
  */
 bool mount_choose_way(int image_fd, int pool_fd);
 
-/* The ways, for tests of kernels that have fewer; nothing is remembered before. */
+/* The ways, for what an earlier process found out, and for tests of kernels that have
+ * fewer. */
 enum mount_image_way { MOUNT_IMAGE_FILE, MOUNT_IMAGE_LOOP };
 enum mount_overlay_way {
 	MOUNT_OVERLAY_DETACHED, /* layers by fd, the lower attached nowhere */
@@ -57,3 +58,4 @@ enum mount_overlay_way {
 	MOUNT_OVERLAY_JOINED,	/* one text for all layers, as before Linux 6.7 */
 };
 void mount_set_ways(enum mount_image_way image, enum mount_overlay_way overlay);
+void mount_get_ways(enum mount_image_way *ret_image, enum mount_overlay_way *ret_overlay);

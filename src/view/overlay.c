@@ -20,6 +20,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/mount.h"
+#include "base/work.h"
 #include "image/image.h"
 #include "store/object.h"
 #include "store/store.h"
@@ -94,6 +95,8 @@ int overlay_mount_lower(struct overlay_view *overlay, struct cop_error *err)
 	if (image_fd < 0)
 		return image_fd;
 	overlay->lower_fd = mount_image(image_fd, err);
+	if (overlay->lower_fd < 0)
+		overlay_forget(overlay->store);
 	if (overlay->lower_fd < 0)
 		return err_prefix(err, overlay->lower_fd, "mount the image of the tree");
 	return 0;
@@ -321,6 +324,8 @@ static int attach(struct overlay_view *overlay, const struct mount_overlay *opti
 	struct stat st;
 	int r;
 
+	if (mount_fd < 0 && mount_fd != -EBUSY)
+		overlay_forget(overlay->store);
 	if (mount_fd < 0)
 		return mount_fd;
 	r = mount_attach(mount_fd, overlay->place_fd, overlay->place, err);
@@ -467,6 +472,44 @@ static int merge(struct overlay_view *overlay, struct staging *staging,
 	return r;
 }
 
+static int run_loading(void *data, void *item, struct cop_error *err)
+{
+	(void)data;
+	return overlay_load_lower(item, err);
+}
+
+/* The base is read while the kernel brings what was written to the disk.  Only a guess,
+ * as somebody may be writing still. */
+static int begin_loading(struct overlay_view *overlay, struct work **ret_loading,
+			 struct cop_error *err)
+{
+	auto_close int upper_fd = -EBADF;
+	char **names = NULL;
+	size_t n_names = 0;
+	int r;
+
+	if (!overlay->has_upper || !overlay->has_base || overlay->lower)
+		return 0;
+	upper_fd = overlay_open_part(overlay, "upper", err);
+	r = upper_fd < 0 ? upper_fd : fs_list(upper_fd, &names, &n_names, err);
+	fs_list_free(names);
+	if (r < 0 || n_names == 0)
+		return r;
+	return work_aside(run_loading, overlay, ret_loading, err);
+}
+
+static int freeze_and_load(struct overlay_view *overlay, struct cop_error *err)
+{
+	auto_ptr(work) loading = NULL;
+	int r = begin_loading(overlay, &loading, err), load_r;
+
+	if (r < 0)
+		return r;
+	r = overlay_freeze(overlay, err);
+	load_r = loading ? work_finish(loading, r < 0 ? NULL : err) : 0;
+	return r < 0 ? r : load_r;
+}
+
 struct overlay_capture {
 	struct view_capture capture; /* must be first */
 	const struct staging *staging;
@@ -476,7 +519,7 @@ struct overlay_capture {
 static int capture_tree(struct overlay_view *overlay, struct staging *staging,
 			struct tree **ret_tree, struct cop_error *err)
 {
-	int r = overlay_freeze(overlay, err);
+	int r = freeze_and_load(overlay, err);
 
 	if (r < 0)
 		return r;

@@ -86,6 +86,17 @@ int overlay_blame(const struct overlay_view *overlay, bool writers,
  * there.  Return: 0, or a negative errno and the reason. */
 int overlay_probe(struct cop_store *store, struct cop_error *err);
 
+/* ---- overlay-known.c */
+
+/* overlay_is_known() - a probe in @store, since this start of the machine and by a
+ * process like this one, found that all works; its ways to mount are ours from now on */
+bool overlay_is_known(struct cop_store *store);
+
+/* overlay_remember() / overlay_forget() - write that down, or that it is wrong after all
+ */
+void overlay_remember(struct cop_store *store);
+void overlay_forget(struct cop_store *store);
+
 /* ---- overlay-look.c */
 
 int overlay_clamp(struct view *view, int64_t epoch, struct cop_error *err);

@@ -16,6 +16,7 @@
 
 #include "base/fs.h"
 #include "store/object.h"
+#include "view/overlay.h"
 
 #define LARGE 200000
 
@@ -106,6 +107,18 @@ static void flip_image(struct scratch *scratch, const struct cop_digest *digest)
 	assert_int_equal(pread(fd, &byte, 1, st.st_size - 1), 1);
 	byte = (char)~byte;
 	assert_int_equal(pwrite(fd, &byte, 1, st.st_size - 1), 1);
+}
+
+/* The superblock of an image, made one of nothing. */
+static void spoil_image(struct scratch *scratch, const struct cop_digest *digest)
+{
+	char hex[COP_DIGEST_HEX + 1], path[128];
+	auto_close int fd = -EBADF;
+
+	(void)cop_digest_to_hex(digest, hex);
+	(void)snprintf(path, sizeof(path), "objects/%.2s/%s", hex, hex + 2);
+	fd = openat(store_fd(scratch->store), path, O_WRONLY | O_CLOEXEC);
+	assert_int_equal(pwrite(fd, "none", 4, 1024), 4);
 }
 
 static void an_untouched_view_is_committed_without_reading_the_image(void **state)
@@ -730,6 +743,58 @@ static void an_object_is_looked_at_once_after_a_start(void **state)
 	cop_object_free(object);
 	object_set_start(0);
 }
+/* The note of a probe, with one byte of what it is about made another. */
+static void change_note(struct scratch *scratch)
+{
+	int fd = store_fd(scratch->store);
+	auto_buf text = {};
+	char *boot_id;
+
+	assert_int_equal(fs_read_file(fd, "meta/overlay.json", 65536, &text, NULL), 0);
+	boot_id = strstr(buf_text(&text), "where");
+	assert_non_null(boot_id);
+	boot_id[strlen("where\": \"")] ^= 1;
+	assert_int_equal(
+		fs_replace_at(fd, "meta/overlay.json", text.data, text.size, 0600, NULL),
+		0);
+}
+
+static void what_a_probe_found_is_known_until_the_machine_starts_again(void **state)
+{
+	struct scratch *scratch = *state;
+	struct cop_error err = {};
+
+	assert_false(overlay_is_known(scratch->store));
+	assert_ok(overlay_probe(scratch->store, &err), &err);
+	overlay_remember(scratch->store);
+	assert_true(overlay_is_known(scratch->store));
+	change_note(scratch);
+	assert_false(overlay_is_known(scratch->store));
+	change_note(scratch);
+	assert_true(overlay_is_known(scratch->store));
+	overlay_forget(scratch->store);
+	assert_false(overlay_is_known(scratch->store));
+}
+
+static void a_mount_that_fails_makes_the_next_process_probe_again(void **state)
+{
+	struct scratch *scratch = *state;
+	struct cop_object *object = new_object(scratch, NULL);
+	struct cop_digest digest;
+	struct cop_error err = {};
+
+	write_file(begin(object), "file", "text");
+	digest = commit(scratch, object, "base");
+	cop_object_free(object);
+	overlay_remember(scratch->store);
+	assert_true(overlay_is_known(scratch->store));
+	/* No image any more for the kernel, though as long as before. */
+	spoil_image(scratch, &digest);
+	object = new_object(scratch, "base");
+	assert_true(cop_object_write(object, &(const char *){NULL}, &err) < 0);
+	cop_object_free(object);
+	assert_false(overlay_is_known(scratch->store));
+}
 
 int main(void)
 {
@@ -754,6 +819,8 @@ int main(void)
 		TEST(readers_of_one_tree_share_a_mount),
 		TEST(a_start_of_the_machine_finds_what_is_missing),
 		TEST(an_object_is_looked_at_once_after_a_start),
+		TEST(what_a_probe_found_is_known_until_the_machine_starts_again),
+		TEST(a_mount_that_fails_makes_the_next_process_probe_again),
 	};
 
 	if (!overlay_works_here())
