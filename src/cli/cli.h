@@ -76,8 +76,8 @@ struct verb {
  * those that need neither network nor archives. */
 extern const struct verb *const cli_verbs[];
 
-/* cli_become_whole() - be the program that has all verbs, given the same arguments; 0 when
- * this is the one.  A quick program comes back only with an error. */
+/* cli_become_whole() - be the program that has all verbs, given the same arguments; 0
+ * when this is the one.  A quick program comes back only with an error. */
 int cli_become_whole(char **argv, struct cop_error *err);
 
 extern const struct verb verb_init, verb_status, verb_commit, verb_digest, verb_refs,
