@@ -17,25 +17,32 @@ const struct verb *const cli_verbs[] = {
 	&verb_gc,     &verb_pin,    &verb_unpin,  &verb_status, NULL,
 };
 
-/* coppice-whole beside the running program is how a build tree looks. */
-static int find_beside_program(char path[PATH_MAX])
+/* coppice-whole beside @program, which is how a build tree looks. */
+static void try_beside(const char *program, char **argv)
 {
-	static const char name[] = "/coppice-whole";
-	ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - sizeof(name));
+	const char *slash = strrchr(program, '/');
+	char path[PATH_MAX];
+	int n;
 
-	if (n < 0)
-		return -errno;
-	path[n] = '\0';
-	strcpy(strrchr(path, '/'), name);
-	return access(path, X_OK) < 0 ? -errno : 0;
+	if (!slash)
+		return;
+	n = snprintf(path, sizeof(path), "%.*s/coppice-whole", (int)(slash - program),
+		     program);
+	if (n > 0 && (size_t)n < sizeof(path))
+		(void)execv(path, argv);
 }
 
 int cli_become_whole(char **argv, struct cop_error *err)
 {
-	char path[PATH_MAX];
+	char program[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", program, sizeof(program) - 1);
 
-	if (find_beside_program(path) == 0)
-		(void)execv(path, argv);
+	if (n > 0) {
+		program[n] = '\0';
+		try_beside(program, argv);
+	}
+	/* A relative path leads to where the absolute one may not be walked. */
+	try_beside(argv[0], argv);
 	(void)execv(COPPICE_WHOLE, argv);
 	return err_errno(err, "run '%s', which has the other verbs", COPPICE_WHOLE);
 }
