@@ -2,6 +2,7 @@
 #include "engine/module.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,6 +14,7 @@
 #include "json/json.h"
 
 #define META_SIZE_MAX (4 * MIB)
+#define META_SUFFIX   ".meta.json"
 /* Where a module of ours says how old its output is. */
 #define REVISION_KEY "org.coppice.revision"
 
@@ -79,11 +81,20 @@ struct modules *modules_free(struct modules *modules)
 	return NULL;
 }
 
-/* A name is part of a path. */
-static bool name_is_safe(const char *name)
+/* A name is part of a path: what is no name of a file is no module.  Where osbuild opens
+ * what cannot be read at all, a manifest that asks for it is not merely invalid. */
+static int check_name(enum module_class class, const char *name, struct cop_error *err)
 {
-	return *name && *name != '.' && *name != '-' && !strchr(name, '/') &&
-	       strlen(name) < 200;
+	if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+		return err_set(err, -EISDIR, "%s '%s': is a directory",
+			       class_names[class], name);
+	if (strlen(name) + strlen(META_SUFFIX) > NAME_MAX)
+		return err_set(err, -ENAMETOOLONG, "%s '%.32s...': the name is too long",
+			       class_names[class], name);
+	if (*name == '.' || *name == '-' || strchr(name, '/'))
+		return err_set(err, -ENOENT, "'%s' is not the name of a %s", name,
+			       class_names[class]);
+	return 0;
 }
 
 static int check_meta_lists(const json_t *meta, const char *where, struct cop_error *err)
@@ -160,10 +171,10 @@ static int read_meta(struct module *module, unsigned int version, int dir_fd,
 {
 	auto_json *schema = NULL;
 	auto_buf text = {};
-	char name[256];
+	char name[NAME_MAX + 1];
 	int r;
 
-	(void)snprintf(name, sizeof(name), "%s.meta.json", module->name);
+	(void)snprintf(name, sizeof(name), "%s" META_SUFFIX, module->name);
 	r = read_text(dir_fd, name, &text, err);
 	/* A runner needs no description; ours have one, for their revision. */
 	if (r == -ENOENT && module->class == MODULE_RUNNER)
@@ -229,7 +240,14 @@ static int look_in(const struct modules *modules, struct module *module,
 			       ? 0
 			       : err_errno(err, "open '%s/%s/%s'", libdir, directory,
 					   module->name);
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || !(st.st_mode & 0111))
+	if (fstat(fd, &st) < 0)
+		return err_errno(err, "look at '%s/%s/%s'", libdir, directory,
+				 module->name);
+	if (S_ISDIR(st.st_mode))
+		return err_set(err, -EISDIR, "%s '%s': '%s/%s' has a directory there",
+			       class_names[module->class], module->name, libdir,
+			       directory);
+	if (!S_ISREG(st.st_mode))
 		return 0;
 	module->libdir = realpath(libdir, NULL);
 	if (!module->libdir || asprintf(&module->path, "%s/%s/%s", module->libdir,
@@ -301,12 +319,11 @@ int modules_get(struct modules *modules, enum module_class class, const char *na
 		const struct module **ret_module, struct cop_error *err)
 {
 	auto_ptr(module) module = NULL;
-	char key[256];
-	int length, r;
+	char key[NAME_MAX + 16];
+	int length, r = check_name(class, name, err);
 
-	if (!name_is_safe(name))
-		return err_set(err, -ENOENT, "'%s' is not the name of a %s", name,
-			       class_names[class]);
+	if (r < 0)
+		return r;
 	length = snprintf(key, sizeof(key), "%ss/%s", class_names[class], name);
 	*ret_module = map_get(modules->map, key, (size_t)length);
 	if (*ret_module)

@@ -14,7 +14,6 @@
 #include "base/text.h"
 #include "engine/format-schema.h"
 #include "json/json.h"
-#include "json/repr.h"
 #include "json/value.h"
 
 #define MISSING "could not find schema information for "
@@ -40,9 +39,7 @@ static int missing(const struct check *check, const json_t *path, const char *na
 {
 	auto_buf message = {};
 
-	(void)buf_append_text(&message, MISSING);
-	if (json_repr_key(name, 1000, &message, NULL) < 0)
-		(void)buf_append_text(&message, "a name that is too long");
+	(void)buf_printf(&message, MISSING "'%s'", name);
 	return message.failed ? err_oom(check->err)
 			      : schema_errors_add(check->errors, path, buf_text(&message),
 						  check->err);
@@ -65,14 +62,20 @@ static int check_named(const struct check *check, enum module_class class,
 	return r < 0 ? r : 0;
 }
 
+/* Text without U+0000 or lone surrogates. */
+static bool is_file_name(const json_t *name)
+{
+	return json_is_text(name) &&
+	       strlen(json_string_value(name)) == json_string_length(name);
+}
+
 /* @key: "type" in version 2, "name" in version 1 */
 static int check_part(const struct check *check, enum module_class class,
 		      const json_t *part, const char *key, const json_t *path)
 {
 	const json_t *name = json_object_get(part, key);
 
-	if (!json_is_text(name) ||
-	    strlen(json_string_value(name)) != json_string_length(name))
+	if (!is_file_name(name))
 		return stumble(check, path,
 			       strcmp(key, "type") == 0 ? "has no 'type'"
 							: "has no 'name'");
@@ -94,13 +97,10 @@ static json_t *deeper_key(const json_t *path, const char *key)
 	return deeper(path, json_key_as_string(key));
 }
 
+/* Nothing that Python takes for a name: the format's schema has said so already. */
 static bool is_untyped(const json_t *part)
 {
-	const json_t *type = json_object_get(part, "type");
-
-	return json_is_object(part) &&
-	       (!type || json_is_null(type) ||
-		(json_is_string(type) && json_string_length(type) == 0));
+	return json_is_object(part) && !json_truthy(json_object_get(part, "type"));
 }
 
 static int check_member(const struct check *check, enum module_class class,
@@ -110,31 +110,43 @@ static int check_member(const struct check *check, enum module_class class,
 
 	if (!path)
 		return err_oom(check->err);
-	/* The format's schema has said so already. */
-	if (is_untyped(part))
-		return 0;
-	return check_part(check, class, part, "type", path);
+	return is_untyped(part) ? 0 : check_part(check, class, part, "type", path);
+}
+
+/* What an item of a list is called: of two with one name only the last counts, as if the
+ * list were an object. */
+static int check_item(const struct check *check, enum module_class class,
+		      const json_t *list, size_t at, const json_t *path)
+{
+	const json_t *part = json_array_get(list, at);
+	json_t *name = json_object_get(part, "name");
+
+	if (!name || json_is_object(name) || json_is_array(name))
+		return stumble(check, path, "holds something without a 'name'");
+	for (size_t i = at + 1; i < json_array_size(list); i++)
+		if (json_equal(name, json_object_get(json_array_get(list, i), "name")))
+			return 0;
+	if (!is_untyped(part) && !json_is_text(name) && !json_is_integer(name) &&
+	    !json_is_boolean(name))
+		return stumble(check, path, "holds a 'name' that is no text");
+	return check_member(check, class, part, path, json_incref(name));
 }
 
 /* Things of a stage have a name each: as keys, or, in a list, their own. */
 static int check_group(const struct check *check, enum module_class class,
 		       const char *group, const json_t *stage, const json_t *stage_path)
 {
-	json_t *parts = json_object_get(stage, group), *part, *name;
+	json_t *parts = json_object_get(stage, group), *part;
 	auto_json *path = deeper_key(stage_path, group);
 	const char *key;
-	size_t i;
 	int r = 0;
 
 	if (!path)
 		return err_oom(check->err);
 	if (parts && !json_is_object(parts) && !json_is_array(parts))
 		return stumble(check, path, "is neither an object nor a list");
-	json_array_foreach (parts, i, part) {
-		name = json_object_get(part, "name");
-		if (!json_is_text(name))
-			return stumble(check, path, "holds something without a 'name'");
-		r = check_member(check, class, part, path, json_incref(name));
+	for (size_t i = 0; i < json_array_size(parts); i++) {
+		r = check_item(check, class, parts, i, path);
 		if (r < 0)
 			return r;
 	}
@@ -221,9 +233,12 @@ static int check_sources(const struct check *check, const json_t *root,
 		if (version == 1 && strcmp(name, "org.osbuild.files") == 0)
 			name = "org.osbuild.curl";
 		source_path = deeper_key(path, name);
-		r = source_path
-			    ? check_named(check, MODULE_SOURCE, name, source, source_path)
-			    : err_oom(check->err);
+		if (!source_path)
+			r = err_oom(check->err);
+		else if (!is_file_name(json_array_get(source_path, 1)))
+			r = stumble(check, source_path, "cannot be the name of a module");
+		else
+			r = check_named(check, MODULE_SOURCE, name, source, source_path);
 		if (r < 0)
 			return r;
 	}

@@ -32,6 +32,8 @@ static void append_id(const json_t *path, struct buf *id)
 	json_array_foreach (path, i, step) {
 		if (json_is_string(step))
 			append_key(step, id);
+		else if (json_is_boolean(step))
+			buf_append_text(id, json_is_true(step) ? "[True]" : "[False]");
 		else
 			buf_printf(id, "[%" JSON_INTEGER_FORMAT "]",
 				   json_integer_value(step));
