@@ -298,7 +298,8 @@ static void say_note(void *data, const char *line)
 	(void)fprintf(stderr, "coppice: %s\n", line);
 }
 
-/* The ids that were marked, as a list of globs that match nothing else. */
+/* The ids that were marked, as a list of globs that match nothing else, and that an
+ * assembler's output is not kept unless it is among them. */
 static const char **list_checkpoints(const struct osbuild *osbuild)
 {
 	const char **list = calloc(json_object_size(osbuild->marked) + 2, sizeof(*list));
@@ -310,8 +311,7 @@ static const char **list_checkpoints(const struct osbuild *osbuild)
 		return NULL;
 	json_object_foreach (osbuild->marked, id, value)
 		list[n++] = id;
-	if (n == 0)
-		list[0] = "none";
+	list[n] = "none";
 	return list;
 }
 

@@ -159,6 +159,21 @@ bool checkpoint_wanted(const struct checkpoint_policy *policy,
 	return false;
 }
 
+bool checkpoint_may_come(const struct checkpoint_policy *policy,
+			 const struct manifest_stage *stage)
+{
+	const struct manifest_pipeline *pipeline = stage->pipeline;
+
+	if (policy->all || policy->automatic)
+		return true;
+	for (size_t i = stage->number - 1; i < pipeline->n_stages; i++)
+		if (is_asked_for(policy, &pipeline->stages[i]) ||
+		    (pipeline->stages[i].class == MODULE_ASSEMBLER &&
+		     !policy->only_asked))
+			return true;
+	return false;
+}
+
 void checkpoint_learn(struct checkpoint_policy *policy,
 		      const struct object_changes *changes, double seconds)
 {

@@ -33,6 +33,11 @@ bool checkpoint_wanted(const struct checkpoint_policy *policy,
 		       const struct manifest_stage *stage, double seconds,
 		       const struct object_changes *changes, const char **ret_why);
 
+/* checkpoint_may_come() - may the tree after this stage or after a later one of its
+ * pipeline be wanted? */
+bool checkpoint_may_come(const struct checkpoint_policy *policy,
+			 const struct manifest_stage *stage);
+
 /* checkpoint_learn() - a commit of these changes took so long */
 void checkpoint_learn(struct checkpoint_policy *policy,
 		      const struct object_changes *changes, double seconds);

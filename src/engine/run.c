@@ -172,6 +172,13 @@ static int take_off(struct build *build, const struct manifest_stage *stage,
 	return 0;
 }
 
+/* Does it help somebody who builds the same if they wait?  Only what is kept does. */
+static bool is_shared(const struct build *build, const struct manifest_stage *stage)
+{
+	return !build->run->options->keep_nothing &&
+	       checkpoint_may_come(&build->run->policy, stage);
+}
+
 static void begin_report(const struct build *build, const struct manifest_stage *stage,
 			 struct engine_stage_report *report)
 {
@@ -431,10 +438,11 @@ static int build_stages(struct build *build, struct cop_error *err)
 		const struct manifest_stage *stage = &pipeline->pipeline->stages[i];
 		int r = run_check_cancel(build->run, err);
 
-		if (r == 0)
+		if (r == 0 && is_shared(build, stage)) {
 			r = take_off(build, stage, err);
-		if (r == 0)
-			r = look_again(build, &i, err);
+			if (r == 0)
+				r = look_again(build, &i, err);
+		}
 		if (r < 0)
 			return r;
 		if (r > 0)

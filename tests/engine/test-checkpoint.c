@@ -102,6 +102,39 @@ static void a_costly_commit_makes_later_ones_rarer(void **state)
 	assert_false(checkpoint_wanted(&policy, &stage, 5, &changes, &why));
 }
 
+/* Of three stages: may something from @number on be kept when @word was asked for? */
+static bool may_come(const char *word, unsigned int number)
+{
+	static const char *const ids[] = {"01", "02", "03"};
+	const char *const words[] = {word, "none", NULL};
+	struct manifest_stage stages[3] = {};
+	struct manifest_pipeline pipeline = {
+		.name = "p", .stages = stages, .n_stages = ARRAY_SIZE(stages)};
+	const struct manifest manifest = {.pipelines = &pipeline, .n_pipelines = 1};
+	struct checkpoint_policy policy;
+	struct cop_error err = {};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(stages); i++) {
+		stages[i].number = i + 1;
+		stages[i].pipeline = &pipeline;
+		stages[i].type = "t";
+		(void)snprintf(stages[i].id, sizeof(stages[i].id), "%s", ids[i]);
+	}
+	assert_ok(checkpoint_policy_init(&policy, words, &manifest, &err), &err);
+	return checkpoint_may_come(&policy, &stages[number - 1]);
+}
+
+static void only_what_is_kept_is_worth_waiting_for(void **state)
+{
+	(void)state;
+	assert_true(may_come("02", 1));
+	assert_true(may_come("02", 2));
+	assert_false(may_come("02", 3));
+	assert_true(may_come("p", 3));
+	assert_false(may_come("none", 1));
+	assert_true(may_come("auto", 3));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -112,6 +145,7 @@ int main(void)
 		cmocka_unit_test(a_quick_stage_is_not_kept),
 		cmocka_unit_test(a_slow_stage_is_kept),
 		cmocka_unit_test(a_slow_stage_with_very_much_data_is_not_kept),
+		cmocka_unit_test(only_what_is_kept_is_worth_waiting_for),
 		cmocka_unit_test(a_costly_commit_makes_later_ones_rarer),
 	};
 
