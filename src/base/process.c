@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #define GRACE_MS 5000
 /* How much of a child's last words is kept for a message. */
@@ -261,9 +262,24 @@ static int watch(struct running *running, struct cop_error *err)
 	}
 }
 
+/* A shell makes its own group that of the terminal, and leaves it so when it is in a
+ * process namespace: what is typed from now on is ours again. */
+static void take_terminal_back(void)
+{
+	sigset_t ttou, before;
+
+	(void)sigemptyset(&ttou);
+	(void)sigaddset(&ttou, SIGTTOU);
+	(void)pthread_sigmask(SIG_BLOCK, &ttou, &before);
+	(void)tcsetpgrp(STDIN_FILENO, getpgrp());
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
 static int run(struct running *running, int *ret_status, struct cop_error *err)
 {
 	const char *name = running->name;
+	bool has_terminal =
+		running->options->foreground && tcgetpgrp(STDIN_FILENO) == getpgrp();
 	int status, r, waited;
 
 	r = start(running, err);
@@ -274,6 +290,8 @@ static int run(struct running *running, int *ret_status, struct cop_error *err)
 		kill_child(running, SIGKILL);
 	while ((waited = waitpid(running->pid, &status, 0)) < 0 && errno == EINTR)
 		;
+	if (has_terminal)
+		take_terminal_back();
 	if (r < 0)
 		return r;
 	if (waited < 0)

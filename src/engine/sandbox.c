@@ -311,6 +311,7 @@ int sandbox_shell(const struct sandbox *sandbox, int *ret_status, struct cop_err
 		.fds = fds,
 		.n_fds = ARRAY_SIZE(fds),
 		.foreground = true,
+		.cancel_fd = sandbox->cancel_fd,
 	};
 
 	if (passwd < 0 || group < 0)
