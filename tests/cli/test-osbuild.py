@@ -10,112 +10,17 @@ import json
 import os
 import pathlib
 import re
-import shutil
-import signal
 import stat
 import subprocess
 import sys
-import tempfile
-import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from claims import Skipped, run_claims  # noqa: E402
+from osbuild_place import COPPICE, SHELL, Place, add_module, need_sandbox, sh, two  # noqa: E402
 
-COPPICE = os.path.abspath(sys.argv[1])
-LIBDIR = pathlib.Path(sys.argv[2])
 GOLDEN = pathlib.Path(os.environ["COPPICE_GOLDEN"]) / "osbuild"
 FOO = "sha256:" + hashlib.sha256(b"foo").hexdigest()
-
-# Modules that golden manifests name and that have nothing to do but to be there.
-ANYTHING = {"stages": ["org.osbuild.rpm", "org.osbuild.sysconfig", "org.osbuild.testing.any", "org.osbuild.lvm2.create"],
-            "assemblers": ["org.osbuild.noop", "org.osbuild.tar"],
-            "sources": [], "runners": ["org.osbuild.linux", "org.osbuild.rhel82", "org.osbuild.fedora38", "org.osbuild.centos9", "org.osbuild.debian"],
-            "inputs": [], "devices": ["org.osbuild.loopback", "org.osbuild.lvm2.lv", "org.osbuild.luks2"],
-            "mounts": ["org.osbuild.ext4", "org.osbuild.xfs", "org.osbuild.btrfs"]}
-
-SHELL = """#!/usr/bin/python3
-import json, os, subprocess, sys
-options = json.load(open("/run/osbuild/api/arguments"))["options"]
-os.chdir("/run/osbuild/tree")
-sys.exit(subprocess.run(["/bin/sh", "-c", options["command"]], check=False).returncode)
-"""
-
-
-def need_sandbox():
-    if os.geteuid() != 0 or not shutil.which("bwrap"):
-        raise Skipped("needs root and bubblewrap")
-
-
-def add_module(libdir, folder, name, text, meta=None):
-    path = libdir / folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    path.chmod(0o755)
-    if meta is not None:
-        path.with_name(name + ".meta.json").write_text(
-            json.dumps({"summary": name, "description": [], **meta}))
-
-
-def make_libdir(libdir):
-    for folder, names in ANYTHING.items():
-        for name in names:
-            schema = {"type": "object"} if folder != "mounts" else None
-            meta = None if folder == "runners" else {"schema_2": {"properties": {}, "additionalProperties": True}} \
-                if folder == "mounts" else {"schema": schema}
-            if folder in ("stages", "assemblers"):
-                anything = {"inputs": {}, "devices": {}, "mounts": {}, "options": {}}
-                meta = {"schema": {}, "schema_2": anything}
-            add_module(libdir, folder, name, "#!/bin/sh\nexec \"$@\"\n", meta)
-    add_module(libdir, "stages", "org.test.sh", SHELL, {"schema": {"type": "object"}})
-
-
-class Place:
-    """A scratch directory with a store, a libdir and the program's other name."""
-
-    def __init__(self):
-        self.top = pathlib.Path(tempfile.mkdtemp(prefix="coppice-test-osbuild-"))
-        self.program = self.top / "osbuild"
-        self.program.symlink_to(COPPICE)
-        self.store = self.top / "store"
-        self.output = self.top / "output"
-        self.libdir = self.top / "libdir"
-        make_libdir(self.libdir)
-
-    def run(self, *args, manifest=None, status=0, **options):
-        if isinstance(manifest, (dict, list)):
-            manifest = json.dumps(manifest)
-        result = subprocess.run([self.program, *map(str, args)], text=True, input=manifest,
-                                capture_output=True, check=False, timeout=300, cwd=self.top, **options)
-        if status is not None:
-            assert result.returncode == status, (args, result.returncode, result.stdout, result.stderr)
-        return result
-
-    def inspect(self, path, status=0):
-        return self.run("--inspect", "--native", "first", "--libdir", self.libdir, path, status=status)
-
-    def build(self, manifest, *args, status=0, **options):
-        return self.run("--store", self.store, "--libdir", self.libdir, "--output-directory",
-                        self.output, "-", *args, manifest=manifest, status=status, **options)
-
-    def result(self, manifest, *args, status=0):
-        return json.loads(self.build(manifest, "--json", *args, status=status).stdout)
-
-    def snapshot(self):
-        return sorted(str(path.relative_to(self.store)) for part in ("refs", "objects", "files")
-                      for path in (self.store / part).rglob("*") if not path.is_dir() or path.is_symlink())
-
-    def close(self):
-        shutil.rmtree(self.top, ignore_errors=True)
-
-
-def sh(*commands, name="tree", **more):
-    return {"name": name, "source-epoch": 1000000,
-            "stages": [{"type": "org.test.sh", "options": {"command": command}} for command in commands],
-            **more}
-
-
-def two(*pipelines, **more):
-    return {"version": "2", "pipelines": list(pipelines), **more}
 
 
 def every_golden_manifest_is_inspected_as_osbuild_does(p):
@@ -288,6 +193,18 @@ def nothing_is_kept_that_was_not_asked_for(p):
     assert p.snapshot() != []
 
 
+def an_assemblers_output_is_not_kept_unless_it_was_asked_for(p):
+    need_sandbox()
+    manifest = {"pipeline": {"stages": [{"name": "org.test.sh", "options": {"command": "touch a"}}],
+                             "assembler": {"name": "org.osbuild.noop"}}}
+    kept = []
+    for names in (["tree"], ["assembler"]):
+        options = [word for name in names for word in ("--checkpoint", name)]
+        p.build(manifest, "--export", "assembler", *options)
+        kept.append(len([name for name in p.snapshot() if name.startswith("refs/") and "meta" not in name]))
+    assert kept == [1, 2], (kept, p.snapshot())
+
+
 def exports_are_merged_into_what_is_there(p):
     need_sandbox()
     there = p.output / "tree" / "d"
@@ -376,35 +293,6 @@ def the_stream_of_the_golden_run_comes_again(p):
     assert got == expected, got
 
 
-def an_interrupt_ends_a_build_at_once(p):
-    need_sandbox()
-    for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
-        with subprocess.Popen([p.program, "--store", p.store, "--libdir", p.libdir, "--output-directory",
-                               p.output, "-", "--export", "tree"], stdin=subprocess.PIPE,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-            process.stdin.write(json.dumps(two(sh("echo begun; sleep 100"))))
-            process.stdin.close()
-            while process.stdout.readline() != "begun\n":
-                pass
-            start = time.monotonic()
-            process.send_signal(number)
-            rest = process.stdout.read()
-            assert process.wait(30) == status, process.returncode
-            assert time.monotonic() - start < 10, (number, time.monotonic() - start)
-            assert rest.endswith("Aborted\n"), rest
-    left = [str(path) for path in (p.store / "tmp").rglob("*")]
-    assert p.snapshot() == [] and not left, (p.snapshot(), left)
-    assert str(p.store) not in pathlib.Path("/proc/mounts").read_text()
-
-
-def a_stage_that_takes_too_long_is_ended(p):
-    need_sandbox()
-    start = time.monotonic()
-    result = p.build(two(sh("while :; do echo x; sleep 0.2; done")), "--export", "tree", "--stage-timeout", "2",
-                     status=1)
-    assert time.monotonic() - start < 30 and "2 s" in result.stderr, result.stderr
-
-
 def explain(p, manifest):
     path = p.top / "explained.json"
     path.write_text(json.dumps(manifest))
@@ -464,9 +352,5 @@ def a_verb_is_the_same_program(p):
     assert one.stdout == (GOLDEN / "hand" / "03-noop.inspect.json").read_text()
 
 
-def main():
-    return run_claims(globals(), Place, sys.argv[3:])
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_claims(globals(), Place, sys.argv[3:]))
