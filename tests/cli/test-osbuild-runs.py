@@ -23,7 +23,6 @@ from claims import Skipped, run_claims  # noqa: E402
 from osbuild_place import SHELL, Place, add_module, need_sandbox, sh, two  # noqa: E402
 
 SIZE = 20 * 2048  # sectors of the disk that stages write to
-DISK = {"type": "org.osbuild.loopback", "options": {"filename": "disk.img", "size": SIZE}}
 
 
 def command(place, *args):
@@ -58,15 +57,16 @@ def started(p, manifest, *args):
         process.stderr.close()
 
 
-def with_disk(script):
+def with_disk(p, script):
     """A stage with everything that has to be undone: a loop device, a mount, an input."""
-    loop = {"disk": DISK}
+    image = f"{p.top.name}.img"  # as the kernel will name it, beside those of other tests
+    disk = {"type": "org.osbuild.loopback", "options": {"filename": image, "size": SIZE}}
     return two({"name": "other", "stages": [{"type": "org.osbuild.mkdir", "options": {"paths": [{"path": "/d"}]}}]},
                {"name": "tree", "source-epoch": 1000000, "stages": [
-                   {"type": "org.osbuild.truncate", "options": {"filename": "disk.img", "size": str(SIZE * 512)}},
+                   {"type": "org.osbuild.truncate", "options": {"filename": image, "size": str(SIZE * 512)}},
                    {"type": "org.osbuild.mkfs.ext4", "options": {"uuid": "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"},
-                    "devices": {"device": DISK}},
-                   {"type": "org.test.sh", "options": {"command": script}, "devices": loop,
+                    "devices": {"device": disk}},
+                   {"type": "org.test.sh", "options": {"command": script}, "devices": {"disk": disk},
                     "mounts": [{"name": "root", "type": "org.osbuild.ext4", "source": "disk", "target": "/"}],
                     "inputs": {"other": {"type": "org.osbuild.tree", "origin": "org.osbuild.pipeline",
                                          "references": ["name:other"]}}}]})
@@ -92,7 +92,7 @@ def leftovers(place):
             text = backing.read_text()
         except OSError:
             continue
-        found += [f"{backing}: {text}"] if str(place.top) in text or "disk.img" in text else []
+        found += [f"{backing}: {text}"] if place.top.name in text else []
     for line in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = line.read_bytes()
@@ -142,7 +142,7 @@ def an_interrupt_undoes_devices_mounts_and_inputs(p):
     need_sandbox()
     only_plain_modules(p)
     for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
-        with started(p, with_disk("echo begun; cd /run/osbuild/mounts; sleep 100")) as process:
+        with started(p, with_disk(p, "echo begun; cd /run/osbuild/mounts; sleep 100")) as process:
             start = time.monotonic()
             process.send_signal(number)
             process.stdout.read()
@@ -163,13 +163,13 @@ def a_stage_that_ignores_a_signal_is_ended_too(p):
 def a_killed_run_is_cleaned_up_by_the_next(p):
     need_sandbox()
     only_plain_modules(p)
-    with started(p, with_disk("echo begun; sleep 100")) as process:
+    with started(p, with_disk(p, "echo begun; sleep 100")) as process:
         process.kill()
         process.wait(30)
     p.build(two(sh("echo 1 > f")), "--export", "tree")
     await_nothing_left(p)
     assert (p.output / "tree" / "f").read_text() == "1\n"
-    result = p.build(with_disk("ls /run/osbuild/inputs/other; touch /run/osbuild/mounts/made"), "--export", "tree")
+    result = p.build(with_disk(p, "ls /run/osbuild/inputs/other; touch /run/osbuild/mounts/made"), "--export", "tree")
     assert "\nd\n" in result.stdout, result.stdout
 
 

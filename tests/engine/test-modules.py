@@ -70,15 +70,15 @@ class Place:
     def log(self):
         return [json.loads(line) for line in self.log_file.read_text().splitlines()]
 
-    def is_clean(self):
-        """Nothing of a run is left: no mount, no loop device, no work directory."""
+    def leftovers(self):
+        """Of a run nothing is left: no mount, no loop device, no work directory."""
         top = str(self.top)
-        return (top not in pathlib.Path("/proc/mounts").read_text()
-                and top not in subprocess.run(["losetup", "-a"], capture_output=True, text=True).stdout
-                and not any((self.store / "tmp").iterdir()))
+        mounts = pathlib.Path("/proc/mounts").read_text().splitlines()
+        loops = subprocess.run(["losetup", "-a"], capture_output=True, text=True).stdout.splitlines()
+        return [line for line in [*mounts, *loops] if top in line] + [str(p) for p in (self.store / "tmp").iterdir()]
 
     def close(self):
-        assert self.is_clean(), "mounts, loop devices or work directories were left behind"
+        assert not self.leftovers(), f"left behind: {self.leftovers()}"
         shutil.rmtree(self.top)
 
 
@@ -568,7 +568,7 @@ def an_interrupt_ends_a_stage_at_once_and_cleans_up(p):
         running.send_signal(number)
         said = running.communicate(timeout=60)[1]
         assert running.returncode == status, f"{running.returncode}: {said}"
-        assert p.is_clean(), "mounts, loop devices or work directories were left behind"
+        assert not p.leftovers(), f"left behind: {p.leftovers()}"
 
 
 def after_a_kill_the_next_run_cleans_up(p):
@@ -578,7 +578,7 @@ def after_a_kill_the_next_run_cleans_up(p):
     wait_for(lambda: str(p.top) not in subprocess.run(["losetup", "-a"], capture_output=True, text=True).stdout)
     assert any((p.store / "tmp").iterdir()), "this test proves nothing"
     p.build(manifest(sh("true")))
-    assert p.is_clean(), "mounts, loop devices or work directories were left behind"
+    assert not p.leftovers(), f"left behind: {p.leftovers()}"
 
 
 def missing():
