@@ -22,7 +22,7 @@
 #define ROOT_NAME_MAX ((size_t)255)
 
 /* How often we look, every 10 ms, whether a child's mounts are gone. */
-#define PATIENCE 200
+#define PATIENCE 1000
 
 struct workdir {
 	struct cop_store *store;
