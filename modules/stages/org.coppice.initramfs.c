@@ -23,16 +23,22 @@ static int make(struct kit *kit, const char *version)
 	return kernels_run(kit, argv);
 }
 
-/* Return: 1 when it is there, and to be taken away again; 0 when there is no need. */
-static int say_filesystem(struct kit *kit, const char *filesystem)
+/* Where the tree's own configuration says nothing.
+ * Return: 1 when it is there, and to be taken away again; 0 when there is no need. */
+static int write_settings(struct kit *kit, const char *filesystem)
 {
 	auto_buf text = {};
 	struct stat st;
 	int r;
 
-	if (!filesystem || root_stat(kit->tree_fd, SETTINGS, &st, NULL) < 0)
+	if (root_stat(kit->tree_fd, SETTINGS, &st, NULL) < 0)
 		return 0;
-	if (buf_printf(&text, "[ \"$FSTYPE\" != auto ] || FSTYPE=%s\n", filesystem) < 0)
+	(void)buf_append_text(&text, "[ \"$COMPRESS\" != zstd ] || "
+				     "COMPRESSLEVEL=${COMPRESSLEVEL:-3}\n");
+	if (filesystem)
+		(void)buf_printf(&text, "[ \"$FSTYPE\" != auto ] || FSTYPE=%s\n",
+				 filesystem);
+	if (text.failed)
 		return err_oom(kit->err);
 	r = root_write(kit->tree_fd, SETTING, text.data, text.size, 0644, kit->err);
 	return r < 0 ? r : 1;
@@ -56,7 +62,7 @@ int stage_initramfs(struct kit *kit)
 	const struct option options[] = {OPTION_TEXT("root-filesystem", filesystem)};
 	int r = options_only(kit->options, "options", options, ARRAY_SIZE(options),
 			     kit->err);
-	bool said;
+	bool is_written;
 
 	if (r < 0)
 		return r;
@@ -65,9 +71,9 @@ int stage_initramfs(struct kit *kit)
 		return err_set(kit->err, -EINVAL,
 			       "root-filesystem: '%s' is not the name of one",
 			       filesystem);
-	r = say_filesystem(kit, filesystem);
-	said = r > 0;
+	r = write_settings(kit, filesystem);
+	is_written = r > 0;
 	if (r >= 0)
 		r = kernels_each(kit, make);
-	return r == 0 && said ? take_back(kit) : r;
+	return r == 0 && is_written ? take_back(kit) : r;
 }
