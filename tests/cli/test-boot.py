@@ -124,6 +124,7 @@ def options_reach_the_machine(p):
     bios = disk(p.top / "bios", BIOS)
     words = boot(p, "--ssh", "2222", "--memory", "512", "--cpus", "3", bios)[1]
     assert "user,id=net,hostfwd=tcp:127.0.0.1:2222-:22" in words
+    assert words[words.index("-cpu") + 1].startswith("max")
     assert words[words.index("-m") + 1] == "512" and words[words.index("-smp") + 1] == "3"
     assert not any("hostfwd" in word for word in boot(p, bios)[1])
 
