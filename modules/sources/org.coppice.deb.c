@@ -26,6 +26,7 @@
 struct repository {
 	const char *name;
 	struct mirrors mirrors;
+	bool is_local; /* files beside a recipe: there is no mirror of them */
 };
 
 struct package {
@@ -137,7 +138,8 @@ static int read_repositories(struct fetch *fetch, json_t *repositories, json_t *
 		int r;
 
 		repository->name = name;
-		if (!is_used(name, items))
+		repository->is_local = json_is_true(json_object_get(json, "local"));
+		if (repository->is_local || !is_used(name, items))
 			continue;
 		r = mirrors_find(json, &repository->mirrors, err);
 		if (r < 0)
@@ -392,7 +394,12 @@ static json_t *describe(struct package *package)
 
 	if (package->is_there)
 		return source_result(package->item, package->was_there, NULL);
-	if (n == 0)
+	if (package->repository->is_local)
+		(void)err_set(&package->error, -ENOENT,
+			      "'%.300s' lies beside a recipe and is not in the store: "
+			      "build that recipe, not its manifest",
+			      package->path);
+	else if (n == 0)
 		(void)err_set(&package->error, -ENOENT,
 			      "'%.300s': neither the manifest nor the host's apt names a "
 			      "mirror of '%s'",

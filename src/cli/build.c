@@ -50,6 +50,23 @@ static int load_lock(const char *path, struct lock **ret_lock, struct cop_error 
 	return cli_invalid(lock_load(path, ret_lock, err));
 }
 
+/* Where downloads are; what is in there is not collected while we run. */
+static int use_sources(struct cli *cli, const char **ret_path, struct cop_error *err)
+{
+	struct workdir *workdir;
+	struct cop_store *store;
+	int r = cli_store(cli, &store, err);
+
+	if (r == 0)
+		r = cli_workdir(cli, &workdir, err);
+	/* What is fetched is read once more before anybody asks for it by name. */
+	if (r == 0)
+		r = workdir_register_source(workdir, NULL, err);
+	if (r == 0)
+		*ret_path = store_sources_path(store);
+	return r;
+}
+
 /*
  * Solve and save.  *@lock is what there was before (or NULL), and afterwards what holds.
  * Return: 1 when nothing had to be done.
@@ -59,19 +76,10 @@ static int solve(struct cli *cli, const struct recipe *recipe, const char *path,
 		 void (*changes)(void *data, const char *text), struct cop_error *err)
 {
 	auto_ptr(lock) solved = NULL;
-	struct workdir *workdir;
-	struct cop_store *store;
-	int r;
+	int r = use_sources(cli, &options->sources_dir, err);
 
-	r = cli_store(cli, &store, err);
-	if (r == 0)
-		r = cli_workdir(cli, &workdir, err);
-	/* What is fetched is read once more before anybody asks for it by name. */
-	if (r == 0)
-		r = workdir_register_source(workdir, NULL, err);
 	if (r < 0)
 		return r;
-	options->sources_dir = store_sources_path(store);
 	options->progress = cli->progress;
 	options->cancel_fd = cli->cancel_fd;
 	options->note = note;
@@ -112,7 +120,7 @@ static int run_lock(struct cli *cli, int argc, char **argv, struct cop_error *er
 		return r;
 	if (cli->options[1]) {
 		if (lock && lock_matches(lock, recipe))
-			return 0;
+			return lock_check_files(lock, recipe, err);
 		return err_set(err, -ESTALE,
 			       "'%s' does not answer '%s'; run: coppice lock %s", path,
 			       argv[0], argv[0]);
@@ -136,6 +144,15 @@ const struct verb verb_lock = {
 	.max_args = -1,
 	.run = run_lock,
 };
+
+static int bring_files(struct cli *cli, const struct recipe *recipe,
+		       const struct lock *lock, struct cop_error *err)
+{
+	const char *sources_dir = NULL;
+	int r = use_sources(cli, &sources_dir, err);
+
+	return r < 0 ? r : lock_bring_files(lock, recipe, sources_dir, err);
+}
 
 /* The manifest of a recipe; solves first where @may_solve and there is no lock that fits.
  */
@@ -170,7 +187,11 @@ static int recipe_to_manifest(struct cli *cli, const char *recipe_path, bool may
 	if (host_tools)
 		cli_say(cli, "--host-tools: images are made by this machine's programs; "
 			     "elsewhere they may differ");
-	return recipe_manifest(recipe, lock, host_tools, ret_json, err);
+	r = recipe_manifest(recipe, lock, host_tools, ret_json, err);
+	/* Nobody who reads a manifest knows where the recipe was. */
+	if (r == 0 && may_solve && lock_has_files(lock))
+		r = bring_files(cli, recipe, lock, err);
+	return r;
 }
 
 static int run_manifest(struct cli *cli, int argc, char **argv, struct cop_error *err)

@@ -157,9 +157,11 @@ static int fetch_all(const struct solver *solver, const struct lock *lock,
 {
 	const size_t n_tools = solver->tools.n_changes;
 	const size_t n_tree = lock->n_packages - n_tools;
-	int r = fetch_packages(solver->apt, solver->directory_fd, lock->packages, n_tree,
-			       err);
+	int r = lock_bring_files(lock, solver->recipe, solver->options->sources_dir, err);
 
+	if (r >= 0)
+		r = fetch_packages(solver->apt, solver->directory_fd, lock->packages,
+				   n_tree, err);
 	return r < 0 ? r
 		     : fetch_packages(solver->apt, solver->directory_fd,
 				      lock->packages + n_tree, n_tools, err);

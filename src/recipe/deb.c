@@ -5,8 +5,11 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/process.h"
 #include "base/text.h"
 
 #define CHUNK	 ((size_t)(64 * KIB))
@@ -237,4 +240,15 @@ int deb_texts(int fd, const char *name,
 	struct texts texts = {.name = name, .each = each, .data = data};
 
 	return each_entry(fd, name, take_text, &texts, err);
+}
+
+int deb_control(int fd, const char *name, struct buf *control, struct cop_error *err)
+{
+	char path[512];
+	const char *const argv[] = {"dpkg-deb", "-f", path, NULL};
+
+	/* The child has our descriptors closed, so the path goes through our process. */
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd/%d%s%s", (int)getpid(), fd,
+		       name ? "/" : "", name ? name : "");
+	return process_check(argv, NULL, control, err);
 }

@@ -5,6 +5,12 @@
 #include "base/buf.h"
 #include "base/error.h"
 
+/* deb_control() - the control file of a .deb, appended to @control
+ * @fd: of the .deb, or with @name of the directory that has it
+ *
+ * Return: 0; a negative errno with dpkg-deb's words when it is not a package. */
+int deb_control(int fd, const char *name, struct buf *control, struct cop_error *err);
+
 /* deb_newest_mtime() - newest modification time of anything in control.tar and data.tar
  * @fd: open at the start of the .deb
  * @name: for messages

@@ -444,7 +444,8 @@ int index_reach(struct index *index, const char *const *names, bool recommends,
 }
 
 /* The same version with another content, behind one that goes before it. */
-static bool is_shadowed(const struct index *index, const struct index_entry *entry)
+static bool is_shadowed(const struct index *index, const struct index_entry *entry,
+			const char *aside)
 {
 	size_t name_size = 0, size = 0, other_size = 0;
 	const char *name = find_field(entry->stanza, entry->size, "Package", &name_size);
@@ -460,14 +461,15 @@ static bool is_shadowed(const struct index *index, const struct index_entry *ent
 	    buf_append(&hash, sha256, other_size) < 0)
 		return false;
 	for (; other && other != entry; other = other->next)
-		if (index_is(other, "Version", wanted.data) &&
+		if ((!aside || strcmp(other->repository, aside) != 0) &&
+		    index_is(other, "Version", wanted.data) &&
 		    !index_is(other, "SHA256", hash.data))
 			return true;
 	return false;
 }
 
-int index_write_reached(const struct index *index, const char *path, struct buf *text,
-			struct cop_error *err)
+int index_write_reached(const struct index *index, const char *path, const char *aside,
+			struct buf *text, struct cop_error *err)
 {
 	const struct listing *listing = index->listings;
 
@@ -475,7 +477,7 @@ int index_write_reached(const struct index *index, const char *path, struct buf 
 		listing = listing->next;
 	for (const struct index_entry *entry = listing ? listing->first : NULL; entry;
 	     entry = entry->after)
-		if (entry->reached && !is_shadowed(index, entry)) {
+		if (entry->reached && !is_shadowed(index, entry, aside)) {
 			(void)buf_append(text, entry->stanza, entry->size);
 			(void)buf_append_text(text, "\n\n");
 		}

@@ -63,9 +63,10 @@ int index_reach(struct index *index, const char *const *names, bool recommends,
 
 /* index_write_reached() - the marked stanzas of a file that was added, in its order;
  * without those that have the name and version of an earlier entry but another content,
- * so that apt cannot choose what index_find() does not find */
-int index_write_reached(const struct index *index, const char *path, struct buf *text,
-			struct cop_error *err);
+ * so that apt cannot choose what index_find() does not find.  Entries of the repository
+ * @aside, which may be NULL, are not looked at. */
+int index_write_reached(const struct index *index, const char *path, const char *aside,
+			struct buf *text, struct cop_error *err);
 
 /* index_providers() - names of packages that provide @name, joined by ", "; at most 8 */
 int index_providers(const struct index *index, const char *name, struct buf *names);

@@ -304,7 +304,8 @@ static int read_repository(struct lines *lines, char *line, struct cop_error *er
 		if (!decode_field(fields[i]))
 			return wrong(lines, err, "not a field of a repository",
 				     fields[i]);
-	if (!check_repository_id(fields[1]) || !check_repository_suite(fields[4]))
+	if (!check_repository_id(fields[1]) || !check_repository_suite(fields[4]) ||
+	    strcmp(fields[1], LOCAL_REPOSITORY) == 0)
 		return wrong(lines, err, "not a repository's name", fields[1]);
 	repository->id = arena_text(lock->arena, fields[1]);
 	repository->origin = arena_text(lock->arena, fields[2]);
@@ -350,7 +351,8 @@ static int check_package(const struct lines *lines, char **fields, uint64_t *ret
 		return wrong(lines, err, "not a size", fields[5]);
 	if (strlen(fields[6]) != SHA256_HEX || !text_is_hex(fields[6]))
 		return wrong(lines, err, "not a SHA-256", fields[6]);
-	if (!map_get(lines->repositories, fields[7], strlen(fields[7])))
+	if (strcmp(fields[7], LOCAL_REPOSITORY) != 0 &&
+	    !map_get(lines->repositories, fields[7], strlen(fields[7])))
 		return wrong(lines, err, "no such repository", fields[7]);
 	if (!decode_field(fields[8]) || !check_relative_path(fields[8]))
 		return wrong(lines, err, "not a path in a repository", fields[8]);

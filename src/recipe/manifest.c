@@ -395,6 +395,11 @@ static json_t *repositories(const struct recipe *recipe, const struct lock *lock
 {
 	auto_json *json = json_object();
 
+	/* Nobody but the recipe knows where those are. */
+	if (lock_has_files(lock) &&
+	    json_object_set_new(json, LOCAL_REPOSITORY,
+				json_pack("{s:s, s:b}", "origin", "", "local", 1)) < 0)
+		return NULL;
 	for (size_t i = 0; i < lock->n_repositories; i++) {
 		const struct lock_repository *repository = &lock->repositories[i];
 		const char *date = lock->snapshot ? lock->snapshot : lock->date;
@@ -521,6 +526,9 @@ int recipe_manifest(const struct recipe *recipe, const struct lock *lock, bool h
 	manifest = json_pack("{s:s, s:o}", "version", "2", "pipelines", pipelines);
 	if (!manifest)
 		return err_oom(err);
+	r = lock_check_files(lock, recipe, err);
+	if (r < 0)
+		return r;
 	r = repositories_files(recipe, lock, arena, &apt, err);
 	if (r >= 0 && has_build)
 		r = add_build(pipelines, recipe, lock, err);

@@ -17,12 +17,18 @@
 #define BASE_LAYER "base"
 /* Tools that make images: the last layer, on the base, and no part of the tree. */
 #define BUILD_LAYER "build"
+/* Where packages are from that lie beside the recipe. */
+#define LOCAL_REPOSITORY "local"
 
-/* @version: a pattern with '*', or NULL; @path: of the file that names it; NULL: a
- * setting needs it */
+struct recipe_deb;
+
+/* @version: a pattern with '*', or NULL; @deb: it is a file beside the recipe, of exactly
+ * this version; else NULL; @path: of the recipe that names it; NULL: a setting needs it
+ */
 struct recipe_package {
 	const char *name;
 	const char *version;
+	const struct recipe_deb *deb;
 	const char *path;
 	unsigned int line, column;
 };

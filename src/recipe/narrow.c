@@ -40,12 +40,12 @@ static int reach(struct solver *solver, struct cop_error *err)
 	return index_reach(solver->index, names, solver->recipe->recommends, err);
 }
 
-static int write_list(const struct solver *solver, const char *list,
+static int write_list(const struct solver *solver, const char *list, const char *aside,
 		      struct cop_error *err)
 {
 	const char *slash = strrchr(list, '/');
 	auto_buf text = {}, path = {};
-	int r = index_write_reached(solver->index, list, &text, err);
+	int r = index_write_reached(solver->index, list, aside, &text, err);
 
 	if (r == 0 && buf_printf(&path, FEW "/%s", slash ? slash + 1 : list) < 0)
 		return err_oom(err);
@@ -83,7 +83,7 @@ static int link_releases(const struct solver *solver, struct cop_error *err)
 	return r;
 }
 
-int solver_narrow(struct solver *solver, struct cop_error *err)
+int solver_narrow(struct solver *solver, bool for_base, struct cop_error *err)
 {
 	struct apt *apt = solver->apt;
 	int r = reach(solver, err);
@@ -95,7 +95,8 @@ int solver_narrow(struct solver *solver, struct cop_error *err)
 	for (size_t i = 0; i < apt->n_repositories && r == 0; i++)
 		for (const char **list = apt->repositories[i].lists; *list && r == 0;
 		     list++)
-			r = write_list(solver, *list, err);
+			r = write_list(solver, *list, for_base ? LOCAL_REPOSITORY : NULL,
+				       err);
 	if (r == 0)
 		r = link_releases(solver, err);
 	apt->few = r == 0;

@@ -4,10 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/process.h"
+#include "recipe/deb.h"
 #include "recipe/fetch.h"
-
-#define EXTRA_FILE "extra_Packages"
+#include "recipe/local.h"
 
 void pins_done(struct pins *pins)
 {
@@ -48,19 +47,16 @@ static bool is_updated(const struct lock_options *options, const char *name)
 
 /* The archive has dropped it, but its file is here and was verified when it came: apt is
  * told of it beside the repositories. */
-static int keep_file(const struct apt *apt, struct index *index, int directory_fd,
+static int keep_file(struct index *index, int directory_fd,
 		     const struct lock_package *package, struct buf *extra,
 		     struct cop_error *err)
 {
-	char path[64 + SHA256_HEX];
-	const char *const argv[] = {"dpkg-deb", "-f", path, NULL};
+	char name[SHA256_HEX + 8];
 	auto_buf stanza = {};
 	int r;
 
-	/* The child has our descriptors closed, so the path goes through our process. */
-	(void)snprintf(path, sizeof(path), "/proc/%d/fd/%d/sha256:%.64s", (int)getpid(),
-		       directory_fd, package->sha256);
-	r = process_check(argv, (const char *const *)apt->env, &stanza, err);
+	(void)snprintf(name, sizeof(name), "sha256:%.64s", package->sha256);
+	r = deb_control(directory_fd, name, &stanza, err);
 	if (r < 0)
 		return err_prefix(err, r, "read '%s' in the store of sources",
 				  package->name);
@@ -99,33 +95,31 @@ static int make_pin(const struct apt *apt, struct index *index, int directory_fd
 		return 0;
 	}
 	pin->kept = true;
-	return keep_file(apt, index, directory_fd, package, extra, err);
+	return keep_file(index, directory_fd, package, extra, err);
 }
 
-int pins_make(struct apt *apt, struct index *index, const struct lock *previous,
-	      int directory_fd, struct pins *pins, struct cop_error *err)
+int pins_make(const struct apt *apt, struct index *index, const struct lock *previous,
+	      int directory_fd, struct pins *pins, struct buf *kept, struct buf *extra,
+	      struct cop_error *err)
 {
-	auto_buf extra = {}, path = {};
 	int r = 0;
 
 	pins->pins = calloc(previous->n_packages + 1, sizeof(*pins->pins));
 	if (!pins->pins)
 		return err_oom(err);
 	for (size_t i = 0; i < previous->n_packages && r >= 0; i++) {
+		const struct lock_package *package = &previous->packages[i];
 		struct pin *pin = &pins->pins[pins->n_pins];
 
-		if (is_updated(apt->options, previous->packages[i].name))
+		/* What lies beside the recipe is what it is. */
+		if (is_updated(apt->options, package->name) ||
+		    strcmp(package->repository, LOCAL_REPOSITORY) == 0 ||
+		    local_find(apt->recipe, package->name))
 			continue;
-		pin->package = &previous->packages[i];
+		pin->package = package;
 		pins->n_pins++;
-		r = make_pin(apt, index, directory_fd, pin, &extra, err);
+		r = make_pin(apt, index, directory_fd, pin,
+			     strchr(package->repository, '/') ? extra : kept, err);
 	}
-	if (r < 0 || extra.size == 0)
-		return r;
-	r = apt_write(apt, EXTRA_FILE, &extra, err);
-	if (r < 0)
-		return r;
-	(void)buf_printf(&path, "%s/" EXTRA_FILE, apt->root);
-	apt->extra = path.failed ? NULL : arena_text(apt->arena, path.data);
-	return apt->extra ? 0 : err_oom(err);
+	return r;
 }

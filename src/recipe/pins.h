@@ -25,12 +25,12 @@ void pins_done(struct pins *pins);
 
 /*
  * pins_make() - look for every package of @previous that is not to be updated
- * @index: gets a stanza for each file that is taken from the store of sources
- *
- * Sets apt->extra when there is one.
+ * @index: gets a stanza for each file that is taken from the store of sources, as does
+ *         @kept where it is Debian's, and @extra where not
  */
-int pins_make(struct apt *apt, struct index *index, const struct lock *previous,
-	      int directory_fd, struct pins *pins, struct cop_error *err);
+int pins_make(const struct apt *apt, struct index *index, const struct lock *previous,
+	      int directory_fd, struct pins *pins, struct buf *kept, struct buf *extra,
+	      struct cop_error *err);
 
 /* pins_find() - the pin of that package, or NULL */
 const struct pin *pins_find(const struct pins *pins, const char *name);

@@ -10,9 +10,11 @@
 
 #include "base/fs.h"
 #include "base/process.h"
+#include "base/text.h"
 #include "recipe/check.h"
 #include "recipe/decode.h"
 #include "recipe/image.h"
+#include "recipe/local.h"
 #include "recipe/repositories.h"
 #include "recipe/settings.h"
 
@@ -130,8 +132,7 @@ static int take_components(struct decode *decode, const struct node *node,
 	return 0;
 }
 
-static const struct recipe_package *find_package(const struct recipe *recipe,
-						 const char *name)
+static struct recipe_package *find_package(struct recipe *recipe, const char *name)
 {
 	for (size_t i = 0; i < recipe->n_groups; i++)
 		for (size_t j = 0; j < recipe->groups[i].n_packages; j++)
@@ -159,16 +160,24 @@ static int split_version(const struct decode *decode, struct recipe_package *pac
 static int take_package(struct decode *decode, const struct node *item,
 			struct recipe_group *group, struct cop_error *err)
 {
-	const struct recipe *recipe = decode->recipe;
+	struct recipe *recipe = decode->recipe;
 	struct recipe_package *package = &group->packages[group->n_packages];
-	const struct recipe_package *first;
+	struct recipe_package *first;
 	int r = decode_text(decode, item, &package->name, err);
 
 	if (r < 0)
 		return r;
-	r = split_version(decode, package, err);
+	package->deb = NULL;
+	r = local_is_path(package->name)
+		    ? local_read(decode, item, package->name, package, err)
+		    : split_version(decode, package, err);
 	if (r < 0)
 		return r;
+	if (!package->deb && text_ends_with(package->name, ".deb"))
+		return decode_wrong(decode, item, err,
+				    "'%.128s' is not a package's name (for a file beside "
+				    "the recipe say './%.128s')",
+				    package->name, package->name);
 	if (!check_package_name(package->name) ||
 	    (package->version && !check_version_pattern(package->version)))
 		return decode_wrong(decode, item, err,
@@ -182,6 +191,9 @@ static int take_package(struct decode *decode, const struct node *item,
 	package->path = recipe->path;
 	package->line = item->line;
 	package->column = item->column;
+	/* One's own word on the version goes before that of the recipe one extends. */
+	if (first && (package->version || package->deb))
+		*first = *package;
 	group->n_packages += !first;
 	return 0;
 }
@@ -391,6 +403,13 @@ static int add_to_request(struct buf *buf, const char *text)
 
 static void add_package_to_request(struct buf *buf, const struct recipe_package *package)
 {
+	/* What a file holds is known only when it is read, and may change with the place
+	 * staying the same: the lock has its checksum. */
+	if (package->deb) {
+		(void)add_to_request(buf, "./");
+		(void)add_to_request(buf, package->deb->path);
+		return;
+	}
 	(void)add_to_request(buf, package->name);
 	if (package->version) {
 		(void)add_to_request(buf, "=");

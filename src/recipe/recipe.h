@@ -61,6 +61,19 @@ DEFINE_AUTO_PTR(lock)
 /* lock_matches() - is the lock the answer to this recipe's request? */
 bool lock_matches(const struct lock *lock, const struct recipe *recipe);
 
+/* lock_has_files() - is a package in it that lies beside the recipe? */
+bool lock_has_files(const struct lock *lock);
+
+/* lock_check_files() - are the packages beside the recipe those that were locked?
+ * -ESTALE: one is not. */
+int lock_check_files(const struct lock *lock, const struct recipe *recipe,
+		     struct cop_error *err);
+
+/* lock_bring_files() - lock_check_files(), and what is missing of them into the store of
+ * sources, durably */
+int lock_bring_files(const struct lock *lock, const struct recipe *recipe,
+		     const char *sources_dir, struct cop_error *err);
+
 /* lock_diff() - call @line for each package added, removed or changed ("+ htop 3.4.1-5",
  * "- less 668-1", "~ htop 3.4.1-5 -> 3.4.1-6"), by name; @before may be NULL */
 int lock_diff(const struct lock *before, const struct lock *after,
@@ -71,6 +84,7 @@ int lock_diff(const struct lock *before, const struct lock *after,
  * @host_tools: images are made by the programs of whoever builds, not by those of the
  * lock
  *
- * -ESTALE when the lock answers another request. */
+ * -ESTALE when the lock answers another request, or a package beside the recipe is not
+ * the one that was locked. */
 int recipe_manifest(const struct recipe *recipe, const struct lock *lock, bool host_tools,
 		    json_t **ret_json, struct cop_error *err);

@@ -14,11 +14,15 @@
 #include "recipe/check.h"
 #include "recipe/fetch.h"
 #include "recipe/image.h"
+#include "recipe/local.h"
 #include "recipe/repositories.h"
 #include "recipe/solver.h"
 
 /* What was chosen, as the only list that apt sees. */
 #define CHOICE_FILE "choice_Packages"
+/* What apt gets to see beside the lists of repositories. */
+#define KEPT_FILE  "kept_Packages"
+#define EXTRA_FILE "extra_Packages"
 
 /* Names in a list of image_tools(). */
 #define TOOLS_MAX 16
@@ -36,6 +40,8 @@ static void solver_done(struct solver *solver)
 	closep(&solver->directory_fd);
 	free(solver->words);
 	free(solver->groups);
+	buf_done(&solver->kept);
+	buf_done(&solver->extra);
 }
 
 static int wrong_word(const struct solver *solver, const struct word *word,
@@ -128,25 +134,26 @@ static int check_word_version(const struct solver *solver, const struct word *wo
 	return word->package->version ? wrong_version(solver, word, err) : 0;
 }
 
+/* What lies beside the recipe comes first: it goes before an archive's package of the
+ * same version. */
 static int read_index(struct solver *solver, struct cop_error *err)
 {
-	solver->index = index_new();
-	if (!solver->index)
-		return err_oom(err);
+	int r = local_add(solver->recipe, solver->index, &solver->extra, err);
+
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < solver->apt->n_repositories; i++) {
 		const struct apt_repository *repository = &solver->apt->repositories[i];
 
 		for (const char **list = repository->lists; *list; list++) {
-			int r = index_add_file(solver->index, *list, repository->lock.id,
-					       err);
-
+			r = index_add_file(solver->index, *list, repository->lock.id,
+					   err);
 			if (r < 0)
 				return r;
 		}
 	}
 	for (size_t i = 0; i < solver->n_words; i++) {
-		int r = check_word_exists(solver, &solver->words[i], err);
-
+		r = check_word_exists(solver, &solver->words[i], err);
 		if (r >= 0)
 			r = check_word_version(solver, &solver->words[i], err);
 		if (r < 0)
@@ -172,6 +179,25 @@ static void append_priorities(const struct solver *solver, struct buf *preferenc
 	for (size_t i = APT_DEBIAN; i < solver->apt->n_repositories; i++)
 		repositories_pin(solver->apt->repositories[i].place->extra,
 				 &solver->apt->repositories[i].lock, preferences);
+}
+
+/* What apt sees beside the repositories, in @file. */
+static int write_extra(const struct solver *solver, const char *file,
+		       const struct buf *list, struct cop_error *err)
+{
+	struct apt *apt = solver->apt;
+	auto_buf path = {};
+	int r;
+
+	apt->extra = NULL;
+	if (list->size == 0)
+		return 0;
+	r = apt_write(apt, file, list, err);
+	if (r < 0)
+		return r;
+	(void)buf_printf(&path, "%s/%s", apt->root, file);
+	apt->extra = path.failed ? NULL : arena_text(apt->arena, path.data);
+	return apt->extra ? 0 : err_oom(err);
 }
 
 /* --- the base layer --- */
@@ -233,6 +259,10 @@ static int solve_base(struct solver *solver, struct cop_error *err)
 
 	if (r >= 0)
 		r = write_pins(solver, err);
+	if (r >= 0)
+		r = write_extra(solver, KEPT_FILE, &solver->kept, err);
+	if (r >= 0)
+		r = solver_narrow(solver, true, err);
 	/* Another repository decides nothing of what is the same for all. */
 	solver->apt->only_debian = true;
 	if (r >= 0)
@@ -342,9 +372,12 @@ static int check_base_versions(const struct solver *solver, struct cop_error *er
 		auto_buf reason = {};
 
 		if (!change || !package->version ||
-		    fnmatch(package->version, change->version, 0) == 0)
+		    (!package->deb && fnmatch(package->version, change->version, 0) == 0))
 			continue;
 		(void)buf_printf(&reason, "the base layer has %s", change->version);
+		if (package->deb)
+			(void)buf_append_text(&reason, " of the archive, as for every "
+						       "recipe");
 		return wrong_word(solver, &solver->words[i], err, buf_text(&reason));
 	}
 	return 0;
@@ -353,9 +386,16 @@ static int check_base_versions(const struct solver *solver, struct cop_error *er
 /* The base knows neither recommendations nor wanted versions: it is the same for all. */
 static int prepare_joint(struct solver *solver, struct cop_error *err)
 {
-	auto_buf preferences = {};
+	auto_buf preferences = {}, extra = {};
 	int r = check_base_versions(solver, err);
 
+	if (r < 0)
+		return r;
+	(void)buf_append(&extra, buf_text(&solver->kept), solver->kept.size);
+	(void)buf_append(&extra, buf_text(&solver->extra), solver->extra.size);
+	r = write_extra(solver, EXTRA_FILE, &extra, err);
+	if (r >= 0 && solver->extra.size > 0)
+		r = solver_narrow(solver, false, err);
 	if (r < 0)
 		return r;
 	append_wanted(solver, &preferences);
@@ -558,7 +598,8 @@ static bool is_unchanged(const struct solver *solver)
 	const char *snapshot = solver->options->snapshot;
 
 	if (!previous || solver->options->update ||
-	    !lock_matches(previous, solver->recipe))
+	    !lock_matches(previous, solver->recipe) ||
+	    lock_check_files(previous, solver->recipe, NULL) < 0)
 		return false;
 	return !snapshot ||
 	       (previous->snapshot && strcmp(previous->snapshot, snapshot) == 0);
@@ -572,6 +613,9 @@ static int run_solver(struct solver *solver, struct lock **ret_lock,
 
 	if (r >= 0)
 		r = check_updates(solver, err);
+	solver->index = index_new();
+	if (!solver->index)
+		return err_oom(err);
 	if (r >= 0)
 		r = apt_new(solver->recipe, solver->options, &solver->apt, err);
 	if (r < 0)
@@ -582,12 +626,10 @@ static int run_solver(struct solver *solver, struct lock **ret_lock,
 	r = apt_update(solver->apt, err);
 	if (r >= 0)
 		r = read_index(solver, err);
-	if (r >= 0)
-		r = solver_narrow(solver, err);
 	if (r >= 0 && previous && strcmp(previous->suite, solver->recipe->suite) == 0 &&
 	    strcmp(previous->architecture, solver->recipe->architecture) == 0)
 		r = pins_make(solver->apt, solver->index, previous, solver->directory_fd,
-			      &solver->pins, err);
+			      &solver->pins, &solver->kept, &solver->extra, err);
 	if (r >= 0)
 		r = solve_all(solver, err);
 	return r < 0 ? r : solver_answer(solver, ret_lock, err);

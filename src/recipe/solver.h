@@ -24,6 +24,9 @@ struct word {
  * @tools:    that of the programs that make images, on the base
  * @in_base, @in_joint: name -> struct apt_change
  * @groups:   the group of each change of @joint
+ * @kept:     a list of downloads that Debian's archive has no longer
+ * @extra:    the same of other repositories, and of files beside the recipe: no part of
+ *            the base, which is Debian's
  */
 struct solver {
 	const struct recipe *recipe;
@@ -41,6 +44,7 @@ struct solver {
 	struct map *in_base;
 	struct map *in_joint;
 	size_t *groups;
+	struct buf kept, extra;
 };
 
 static inline void *solver_look(const struct map *map, const char *name)
@@ -53,8 +57,9 @@ const struct index_entry *solver_entry(const struct solver *solver,
 				       const struct apt_change *change,
 				       struct cop_error *err);
 
-/* solver_narrow() - from here on apt sees only what can play a part in an answer */
-int solver_narrow(struct solver *solver, struct cop_error *err);
+/* solver_narrow() - from here on apt sees only what can play a part in an answer; where
+ * it is not @for_base, nothing that a file beside the recipe takes the place of */
+int solver_narrow(struct solver *solver, bool for_base, struct cop_error *err);
 
 /* solver_answer() - the lock, with every package fetched */
 int solver_answer(const struct solver *solver, struct lock **ret_lock,

@@ -246,6 +246,61 @@ def a_package_that_is_not_the_locked_one_is_refused(p):
     assert p.run("refs", "--all", store=fresh).stdout == ""
 
 
+def a_package_beside_the_recipe_is_built_in_and_watched(p):
+    other = sandbox.World()
+    other.package("mine", "1.0", {"usr/share/mine": "first"}, fields="Depends: more\n")
+    deb = p.top / "mine.deb"
+    shutil.move(next(pathlib.Path(other.debs).iterdir()), deb)
+    p.write(packages="{own: [./mine.deb]}")
+    _, out = p.build()
+    tree = out.splitlines()[0].split("\t")[2]
+    assert p.run("cat", tree, "usr/share/mine").stdout == "first"
+    assert p.run("cat", tree, "usr/share/more").stdout == "m" * 100
+    lock = (p.top / "recipe.yaml.lock").read_text()
+    assert " local mine.deb manual\n" in lock and str(p.top) not in lock, lock
+    p.run("lock", "--check", p.recipe)
+    # In another store it is brought by the recipe, and by nobody else.
+    p.run("build", p.recipe, store=p.top / "other")
+    (p.top / "m.json").write_text(p.run("manifest", p.recipe).stdout)
+    line = p.error("build", p.top / "m.json", store=p.top / "third")
+    assert "'mine.deb' lies beside a recipe and is not in the store" in line, line
+    # Another file is no reason to lock anew by itself.
+    other.package("mine", "1.0", {"usr/share/mine": "second"}, fields="Depends: more\n")
+    shutil.move(next(pathlib.Path(other.debs).iterdir()), deb)
+    for command in (("build", p.recipe), ("manifest", p.recipe), ("lock", "--check", p.recipe)):
+        line = p.error(*command)
+        assert "recipe.yaml:6:18: 'mine.deb' is not what it was when it was locked; run 'coppice lock " in line, line
+    assert p.run("lock", p.recipe).stdout == "~ mine 1.0: another file\n"
+    _, out = p.build()
+    assert p.run("cat", out.splitlines()[0].split("\t")[2], "usr/share/mine").stdout == "second"
+    shutil.rmtree(other.top)
+
+
+def another_repository_is_built_from_and_known_to_the_tree(p):
+    other = sandbox.World()
+    other.package("vendor-tool", "3", {"usr/share/vendor-tool": "v" * 100}, fields="Depends: more\n")
+    vendor = Archive(tempfile.mkdtemp(dir=other.top))
+    vendor.add(other.debs)
+    key = vendor.gpg("--armor", "--export", "archive@example.org").decode()
+    text = ("repositories:\n  - id: vendor\n    baseurls: file:%s/main\n    suites: trixie\n    components: main\n"
+            "    priority: 400\n    gpgkeys: |\n%s" % (vendor.top, "".join(f"      {x}\n" for x in key.splitlines())))
+    p.write(packages="{a: [extra], b: [vendor-tool]}", more=text)
+    _, out = p.build()
+    tree = out.splitlines()[0].split("\t")[2]
+    assert p.run("cat", tree, "usr/share/vendor-tool").stdout == "v" * 100
+    assert p.run("cat", tree, "etc/apt/keyrings/vendor.asc").stdout == key
+    sources = p.run("cat", tree, "etc/apt/sources.list.d/vendor.sources").stdout
+    assert "Signed-By: /etc/apt/keyrings/vendor.asc\n" in sources and "Suites: trixie\n" in sources, sources
+    assert "Pin-Priority: 400\n" in p.run("cat", tree, "etc/apt/preferences.d/vendor.pref").stdout
+    assert str(vendor.top) not in (p.top / "recipe.yaml.lock").read_text()
+    # A fresh store fetches from there, and takes nothing that is not what was locked.
+    deb = vendor.top / "main" / "pool" / "vendor-tool.deb"
+    deb.write_bytes(deb.read_bytes()[:-1] + b"x")
+    line = p.error("build", p.recipe, store=p.top / "fresh")
+    assert "vendor-tool.deb" in line, line
+    shutil.rmtree(other.top)
+
+
 def a_dead_mirror_is_named(p):
     p.run("lock", p.recipe)
     p.recipe.write_text(p.recipe.read_text().replace(f"file:{p.archive}/main", "http://127.0.0.1:9/debian"))

@@ -566,6 +566,20 @@ static void a_repository_without_a_mirror_is_named(void **state)
 	assert_non_null(error_of(reply));
 }
 
+/* The host's own mirrors must not be asked for a path of somebody's disk. */
+static void a_package_beside_a_recipe_has_no_mirror(void **state)
+{
+	struct world *world = *state;
+	auto_json *reply = NULL;
+
+	reply = download_with(world, "org.coppice.deb", deb_item(SHA256_FOO, 3),
+			      json_pack("{s:{s:{s:s, s:b}}}", "repositories", "main",
+					"origin", "", "local", 1));
+	assert_non_null(strstr(error_of(reply), "pool/foo_1%3a2+b.deb' lies beside a "
+						"recipe and is not in the store: build "
+						"that recipe, not its manifest"));
+}
+
 #define WITH_SERVER(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -592,6 +606,7 @@ int main(void)
 		WITH_SERVER(a_package_of_another_size_is_refused),
 		WITH_SERVER(a_dead_mirror_of_packages_is_named),
 		WITH_SERVER(a_repository_without_a_mirror_is_named),
+		WITH_SERVER(a_package_beside_a_recipe_has_no_mirror),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,7 +4,8 @@
 #
 #   key     keys "good", "wrong" and "vendor" (DIR/good.gpg, ...; DIR/vendor.asc)
 #   first   the archive with app 1.0, in DIR/main and DIR/security, and somebody else's
-#           with app 9.0, in DIR/vendor (suites stable and edge) and DIR/flat
+#           with app 9.0, in DIR/vendor (suites stable and edge) and DIR/flat, and
+#           packages that lie about, in DIR/debs
 #   second  app 2.0 in its place
 #   both    app 1.0 and 2.0 side by side
 set -eu
@@ -126,6 +127,28 @@ vendor() {
 	sign "$root"
 }
 
+# local_deb NAME PACKAGE VERSION [FIELD...]: a file beside the recipe
+local_deb() {
+	file=$dir/debs/$1.deb
+	shift
+	package "$1" "$2" 1500000000 "$3"
+	mkdir -p "$dir/debs"
+	mv "$root/pool/${1}_${2}_$architecture.deb" "$file"
+}
+
+local_debs() {
+	root=$dir/local origin=Local
+	local_deb mine mine 1:0.1-2 "Depends: mine-lib, tool"
+	local_deb lib mine-lib 3 "Section: libs"
+	local_deb app app 0.5 "Depends: shared"
+	local_deb app2 app 0.6 "Depends: shared"
+	local_deb other other 1.0 "Section: misc"
+	local_deb base tiny-lib 1.0 "Section: libs"
+	own=$architecture architecture=s390x
+	local_deb alien alien 1.0 "Section: misc"
+	architecture=$own
+}
+
 old_app() {
 	package app 1.0 1500000000 "Depends: shared, app-data"
 }
@@ -157,6 +180,7 @@ first)
 	old_app
 	publish "Mon, 01 Jan 2024 10:00:00 UTC"
 	vendor
+	local_debs
 	;;
 second)
 	rm -f "$dir"/main/pool/app_1.0_*.deb

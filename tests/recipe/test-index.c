@@ -46,7 +46,7 @@ static void reached(const char *const *names, bool recommends, struct buf *text)
 
 	assert_ok(index_add_file(index, path, "r", &err), &err);
 	assert_ok(index_reach(index, names, recommends, &err), &err);
-	assert_ok(index_write_reached(index, path, &all, &err), &err);
+	assert_ok(index_write_reached(index, path, NULL, &all, &err), &err);
 	(void)unlink(path);
 	for (const char *at = buf_text(&all); (at = strstr(at, "Package: "));) {
 		at += strlen("Package: ");
@@ -89,7 +89,7 @@ static void stanzas_come_out_as_they_were(void **state)
 	(void)state;
 	assert_ok(index_add_file(index, path, "r", &err), &err);
 	assert_ok(index_reach(index, app, true, &err), &err);
-	assert_ok(index_write_reached(index, path, &all, &err), &err);
+	assert_ok(index_write_reached(index, path, NULL, &all, &err), &err);
 	(void)unlink(path);
 	assert_true(strncmp(all.data, list, strlen("Package: init\nVersion: 1\n")) == 0);
 	assert_non_null(strstr(all.data, "Depends: mail-agent,\n two-lines\nRecommends"));
