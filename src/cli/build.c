@@ -97,12 +97,31 @@ static int solve(struct cli *cli, const struct recipe *recipe, const char *path,
 	return 0;
 }
 
+static int check(const struct recipe *recipe, const char *recipe_path,
+		 const struct lock *lock, const char *path, const char *date,
+		 struct cop_error *err)
+{
+	if (!lock)
+		return err_set(err, -ENOENT, "there is no '%s'; run: coppice lock %s",
+			       path, recipe_path);
+	if (!lock_matches(lock, recipe))
+		return err_set(err, -ESTALE,
+			       "'%s' does not answer '%s'; run: coppice lock %s", path,
+			       recipe_path, recipe_path);
+	if (date && (!lock_snapshot(lock) || strcmp(lock_snapshot(lock), date) != 0))
+		return err_set(err, -ESTALE,
+			       "'%s' is not of %s; run: coppice lock --snapshot %s %s",
+			       path, date, date, recipe_path);
+	return lock_check_files(lock, recipe, err);
+}
+
 static int run_lock(struct cli *cli, int argc, char **argv, struct cop_error *err)
 {
 	struct lock_options options = {.update = cli->options[0] != NULL};
 	auto_ptr(recipe) recipe = NULL;
 	auto_ptr(lock) lock = NULL;
 	auto_free char *path = lock_path(argv[0]);
+	char date[LOCK_DATE_SIZE];
 	int r;
 
 	if (!path)
@@ -110,6 +129,15 @@ static int run_lock(struct cli *cli, int argc, char **argv, struct cop_error *er
 	if (argc > 1 && !options.update)
 		return cli_usage_error(err,
 				       "lock: packages are named only with --update");
+	if (cli->options[1] && options.update)
+		return cli_usage_error(err,
+				       "lock: --check changes nothing, --update does");
+	if (cli->options[2]) {
+		r = lock_date(cli->options[2], date, err);
+		if (r < 0)
+			return cli_invalid(err_prefix(err, r, "lock: --snapshot"));
+		options.snapshot = date;
+	}
 	options.update_packages = argc > 1 ? (const char *const *)(argv + 1) : NULL;
 	r = cli_catch_signals(cli, err);
 	if (r == 0)
@@ -118,13 +146,8 @@ static int run_lock(struct cli *cli, int argc, char **argv, struct cop_error *er
 		r = load_lock(path, &lock, err);
 	if (r < 0)
 		return r;
-	if (cli->options[1]) {
-		if (lock && lock_matches(lock, recipe))
-			return lock_check_files(lock, recipe, err);
-		return err_set(err, -ESTALE,
-			       "'%s' does not answer '%s'; run: coppice lock %s", path,
-			       argv[0], argv[0]);
-	}
+	if (cli->options[1])
+		return check(recipe, argv[0], lock, path, options.snapshot, err);
 	r = solve(cli, recipe, path, &options, &lock, print_change, err);
 	return r < 0 ? r : 0;
 }
@@ -135,10 +158,14 @@ const struct verb verb_lock = {
 	.help = "Solve a recipe against the archive; writes RECIPE.lock",
 	.details =
 		"Keeps every version that still satisfies the request; an unchanged request "
-		"touches\nneither file nor network.  Prints what changed.",
+		"touches\nneither file nor network.  Prints what changed.  A lock of a date stays "
+		"of that date\nuntil it is updated.",
 	.options = {{"update", 0, NULL,
 		     "take new versions, of all packages or of those named", false},
 		    {"check", 0, NULL, "only tell whether the lock answers the recipe",
+		     false},
+		    {"snapshot", 0, "DATE",
+		     "solve against the archive as it was then, such as 2026-09-12",
 		     false}},
 	.min_args = 1,
 	.max_args = -1,

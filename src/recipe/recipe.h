@@ -21,12 +21,16 @@ int recipe_load(const char *path, struct recipe **ret_recipe, struct cop_error *
 struct recipe *recipe_free(struct recipe *recipe);
 DEFINE_AUTO_PTR(recipe)
 
+/* "20260912T075541Z" */
+#define LOCK_DATE_SIZE 17
+
 /*
  * struct lock_options
  * @sources_dir: where downloads are kept by checksum (made when missing)
  * @update:      drop every pin; with @update_packages only these (NULL-terminated)
- * @snapshot:    solve against the archive as it was then ("20260912T075541Z", fetched
- *               from where the recipe's snapshot: says); NULL: as it is now
+ * @snapshot:    solve against the archive as it was then (as lock_date() writes it),
+ *               fetched from where the recipe's snapshot: or the host's apt says; NULL:
+ *               that of the previous lock, where nothing is updated, else as it is now
  * @progress:    may be NULL
  * @note:        told what a person should know (a host setting that was used, ...)
  */
@@ -48,6 +52,10 @@ int lock_solve(const struct recipe *recipe, const struct lock *previous,
 	       const struct lock_options *options, struct lock **ret_lock,
 	       struct cop_error *err);
 
+/* lock_date() - what people write for a date, in UTC ("2026-09-12", "20260912",
+ * "2026-09-12T07:55:41Z", "20260912T075541Z"), as the last of these; 0 or -EINVAL */
+int lock_date(const char *text, char date[LOCK_DATE_SIZE], struct cop_error *err);
+
 /* lock_path() - RECIPE.lock for a recipe's path; freed by the caller; NULL: out of memory
  */
 char *lock_path(const char *recipe_path);
@@ -57,6 +65,9 @@ int lock_load(const char *path, struct lock **ret_lock, struct cop_error *err);
 int lock_save(const struct lock *lock, const char *path, struct cop_error *err);
 struct lock *lock_free(struct lock *lock);
 DEFINE_AUTO_PTR(lock)
+
+/* lock_snapshot() - the date as of which it was solved, or NULL */
+const char *lock_snapshot(const struct lock *lock);
 
 /* lock_matches() - is the lock the answer to this recipe's request? */
 bool lock_matches(const struct lock *lock, const struct recipe *recipe);

@@ -17,10 +17,8 @@
 #include "recipe/apt.h"
 
 #define RELEASE_MAX (16 * MIB)
-/* "20260912T075541Z" */
-#define DATE_SIZE 17
-#define KEYS_MAX  32
-#define METHODS	  "/usr/lib/apt/methods/"
+#define KEYS_MAX    32
+#define METHODS	    "/usr/lib/apt/methods/"
 
 /* The first line "NAME: value" of the text; the value's end is where the line's is. */
 static char *find_line(const char *text, const char *name)
@@ -39,7 +37,7 @@ static char *find_line(const char *text, const char *name)
 }
 
 /* "Sat, 12 Sep 2026 07:55:41 UTC" -> "20260912T075541Z", without asking the locale. */
-static int convert_date(const char *text, char converted[DATE_SIZE])
+static int convert_date(const char *text, char converted[LOCK_DATE_SIZE])
 {
 	static const char *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
 					     "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
@@ -58,7 +56,7 @@ static int convert_date(const char *text, char converted[DATE_SIZE])
 		return -EINVAL;
 	(void)snprintf(date, sizeof(date), "%04u%02u%02uT%02u%02u%02uZ", year, month + 1,
 		       day, hour, minute, second);
-	(void)memcpy(converted, date, DATE_SIZE);
+	(void)memcpy(converted, date, LOCK_DATE_SIZE);
 	return 0;
 }
 
@@ -75,7 +73,7 @@ static int read_date(struct apt *apt, const char *text, struct apt_repository *r
 		     struct cop_error *err)
 {
 	auto_free char *date = find_line(text, "Date");
-	char converted[DATE_SIZE] = "";
+	char converted[LOCK_DATE_SIZE] = "";
 	int r;
 
 	if (!date)

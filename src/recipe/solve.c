@@ -608,7 +608,6 @@ static bool is_unchanged(const struct solver *solver)
 static int run_solver(struct solver *solver, struct lock **ret_lock,
 		      struct cop_error *err)
 {
-	const struct lock *previous = solver->previous;
 	int r = collect_words(solver, err);
 
 	if (r >= 0)
@@ -626,10 +625,10 @@ static int run_solver(struct solver *solver, struct lock **ret_lock,
 	r = apt_update(solver->apt, err);
 	if (r >= 0)
 		r = read_index(solver, err);
-	if (r >= 0 && previous && strcmp(previous->suite, solver->recipe->suite) == 0 &&
-	    strcmp(previous->architecture, solver->recipe->architecture) == 0)
-		r = pins_make(solver->apt, solver->index, previous, solver->directory_fd,
-			      &solver->pins, &solver->kept, &solver->extra, err);
+	if (r >= 0 && solver_keeps_versions(solver))
+		r = pins_make(solver->apt, solver->index, solver->previous,
+			      solver->directory_fd, &solver->pins, &solver->kept,
+			      &solver->extra, err);
 	if (r >= 0)
 		r = solve_all(solver, err);
 	return r < 0 ? r : solver_answer(solver, ret_lock, err);
@@ -639,9 +638,10 @@ int lock_solve(const struct recipe *recipe, const struct lock *previous,
 	       const struct lock_options *options, struct lock **ret_lock,
 	       struct cop_error *err)
 {
+	struct lock_options effective = *options;
 	struct solver solver = {.recipe = recipe,
 				.previous = previous,
-				.options = options,
+				.options = &effective,
 				.directory_fd = -EBADF};
 	struct lock *lock = NULL;
 	int r;
@@ -652,6 +652,7 @@ int lock_solve(const struct recipe *recipe, const struct lock *previous,
 			       options->snapshot);
 	if (is_unchanged(&solver))
 		return 1;
+	effective.snapshot = solver_snapshot(previous, options);
 	r = run_solver(&solver, &lock, err);
 	if (r >= 0) {
 		note_pins(&solver, lock);

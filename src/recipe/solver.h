@@ -61,6 +61,14 @@ const struct index_entry *solver_entry(const struct solver *solver,
  * it is not @for_base, nothing that a file beside the recipe takes the place of */
 int solver_narrow(struct solver *solver, bool for_base, struct cop_error *err);
 
+/* solver_snapshot() - the date as of which to solve, or NULL: as it is now */
+const char *solver_snapshot(const struct lock *previous,
+			    const struct lock_options *options);
+
+/* solver_keeps_versions() - do those of the previous lock go before others?  Not where it
+ * is of another date than the one that was asked for. */
+bool solver_keeps_versions(const struct solver *solver);
+
 /* solver_answer() - the lock, with every package fetched */
 int solver_answer(const struct solver *solver, struct lock **ret_lock,
 		  struct cop_error *err);

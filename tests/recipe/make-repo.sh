@@ -7,6 +7,7 @@
 #           with app 9.0, in DIR/vendor (suites stable and edge) and DIR/flat, and
 #           packages that lie about, in DIR/debs
 #   second  app 2.0 in its place
+#   expired the lists as they are, of a date that has gone by
 #   both    app 1.0 and 2.0 side by side
 set -eu
 
@@ -98,10 +99,13 @@ release() {
 	sign "$dists"
 }
 
+# publish DATE [FIELD...]
 publish() {
-	release "$dir/main" trixie Debian "$1"
-	release "$dir/main" trixie-updates Debian "$1"
-	release "$dir/security" trixie-security Debian-Security "$1"
+	when=$1
+	shift
+	release "$dir/main" trixie Debian "$when" "$@"
+	release "$dir/main" trixie-updates Debian "$when" "$@"
+	release "$dir/security" trixie-security Debian-Security "$when" "$@"
 }
 
 # Somebody else's: app is newer there, and other 1.0 is not what it is in Debian.
@@ -186,6 +190,9 @@ second)
 	rm -f "$dir"/main/pool/app_1.0_*.deb
 	new_app
 	publish "Tue, 02 Jan 2024 10:00:00 UTC"
+	;;
+expired)
+	publish "Mon, 01 Jan 2024 10:00:00 UTC" "Valid-Until: Mon, 08 Jan 2024 10:00:00 UTC"
 	;;
 both)
 	new_app

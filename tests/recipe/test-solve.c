@@ -377,54 +377,6 @@ static void an_update_drops_all_pins_or_those_named(void **state)
 	}
 }
 
-static void a_snapshot_needs_a_place(void **state)
-{
-	auto_ptr(recipe) recipe = NULL;
-	struct lock_options options = {.sources_dir = "unused",
-				       .snapshot = "20240101T000000Z"};
-	struct lock *lock = NULL;
-	struct cop_error err = {};
-
-	NEED_TOOLS();
-	recipe = plain_recipe(*state, "");
-	assert_fails(lock_solve(recipe, NULL, &options, &lock, &err), -EINVAL, &err);
-	assert_non_null(strstr(err.message, "there is no 'snapshot:' that says where "
-					    "snapshots are"));
-	options.snapshot = "yesterday";
-	assert_fails(lock_solve(recipe, NULL, &options, &lock, &err), -EINVAL, &err);
-	assert_string_equal(err.message, "snapshot 'yesterday' is not a date such as "
-					 "20260912T075541Z");
-}
-
-static void a_snapshot_is_read_from_its_place_and_recorded(void **state)
-{
-	struct world *world = *state;
-	auto_ptr(recipe) recipe = NULL;
-	auto_ptr(lock) lock = NULL;
-	auto_buf rest = {}, sources = {}, link = {};
-	struct lock_options options = {.snapshot = "20240101T000000Z"};
-	struct lock *none = NULL;
-	struct cop_error err = {};
-
-	NEED_TOOLS();
-	(void)buf_printf(&rest,
-			 "snapshot: file:%s/@SNAPSHOTID@/main\n"
-			 "security-snapshot: file:%s/@SNAPSHOTID@/security\n"
-			 "packages: [app]\n",
-			 world->dir, world->dir);
-	(void)buf_printf(&link, "%s/20240101T000000Z", world->dir);
-	assert_int_equal(symlink(".", link.data), 0);
-	(void)buf_printf(&sources, "%s/store/sources", world->dir);
-	options.sources_dir = sources.data;
-	recipe = make_recipe(world, "file:/nonexistent", "good.gpg", rest.data);
-	assert_ok(lock_solve(recipe, NULL, &options, &lock, &err), &err);
-	assert_string_equal(lock->snapshot, "20240101T000000Z");
-	assert_string_equal(version_of(lock, "app"), "1.0");
-	assert_int_equal(lock_solve(recipe, lock, &options, &none, &err), 1);
-	options.snapshot = "20250101T000000Z";
-	assert_fails(lock_solve(recipe, lock, &options, &none, &err), -EIO, &err);
-}
-
 static void nothing_is_left_behind(void **state)
 {
 	struct world *world = *state;
@@ -618,8 +570,6 @@ int main(void)
 		WORLD_TEST(a_dropped_version_is_kept_from_the_store),
 		WORLD_TEST(a_dropped_version_without_its_file_is_updated),
 		WORLD_TEST(an_update_drops_all_pins_or_those_named),
-		WORLD_TEST(a_snapshot_needs_a_place),
-		WORLD_TEST(a_snapshot_is_read_from_its_place_and_recorded),
 		WORLD_TEST(a_wanted_version_goes_before_the_newest_and_the_old_lock),
 		WORLD_TEST(recommendations_are_followed_on_request),
 		WORLD_TEST(lists_that_were_kept_give_the_same_lock),
