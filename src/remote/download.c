@@ -21,9 +21,12 @@
 #define MOST_OF_IT 60
 #define RANGE_MAX  (8 * MIB)
 #define IN_FLIGHT  6
-/* What was received so far is kept for good after so many bytes. */
-#define ROUND_BYTES (512 * MIB)
-#define STEP_MS	    500
+/* On the way, waiting to be unpacked, or being unpacked: so much memory it may take. */
+#define IN_HAND 16
+/* What was received is kept for good after so many bytes: who is killed loses no more,
+ * and what came while the last was being kept. */
+#define KEEP_BYTES (32 * MIB)
+#define STEP_MS	   500
 
 /* A file of several blocks on its way. */
 struct large {
@@ -65,9 +68,13 @@ struct download {
 	struct range *ranges;
 	size_t n_ranges, next_range, n_flying;
 	struct work *work;
-	pthread_mutex_t mutex; /* guards the large files' counts */
+	pthread_mutex_t mutex; /* guards the large files' counts, and these: */
+	size_t n_in_hand;      /* ranges */
+	uint64_t n_not_kept;   /* bytes */
+	bool is_keeping;
 	uint64_t n_bytes, n_done;
 	struct cop_error failure;
+	bool has_failed; /* the workers */
 };
 
 static void download_done(struct download *download)
@@ -299,10 +306,9 @@ static int use_block(struct download *download, const struct needed *needed,
 	return r;
 }
 
-static int run_range(void *data, void *item, struct cop_error *err)
+static int run_range(struct download *download, struct range *range,
+		     struct cop_error *err)
 {
-	struct download *download = data;
-	struct range *range = item;
 	auto_ptr(packer) packer = packer_new(err);
 	auto_free uint8_t *room = malloc(FILE_BLOCK);
 	int r = packer && room ? 0 : err_oom(err);
@@ -321,7 +327,52 @@ static int run_range(void *data, void *item, struct cop_error *err)
 		if (r == 0)
 			r = use_block(download, needed, room, err);
 	}
+	return r;
+}
+
+static void drop_item(void *data, void *item)
+{
+	struct download *download = data;
+	struct range *range = item;
+
 	request_done(&range->request);
+	(void)pthread_mutex_lock(&download->mutex);
+	download->n_in_hand--;
+	(void)pthread_mutex_unlock(&download->mutex);
+	transport_wake(download->remote->transport);
+}
+
+/* Is it time?  Then it is the caller who does it. */
+static bool begin_keeping(struct download *download, uint64_t n_bytes)
+{
+	bool is_time;
+
+	(void)pthread_mutex_lock(&download->mutex);
+	download->n_not_kept += n_bytes;
+	is_time = download->n_not_kept >= KEEP_BYTES && !download->is_keeping;
+	if (is_time) {
+		download->is_keeping = true;
+		download->n_not_kept = 0;
+	}
+	(void)pthread_mutex_unlock(&download->mutex);
+	return is_time;
+}
+
+/* One of the workers keeps what came while the others go on. */
+static int run_item(void *data, void *item, struct cop_error *err)
+{
+	struct download *download = data;
+	struct range *range = item;
+	uint64_t n_bytes = range->request.length;
+	int r = run_range(download, range, err);
+
+	drop_item(download, range);
+	if (r < 0 || !begin_keeping(download, n_bytes))
+		return r;
+	r = receive_publish(download->staging, err);
+	(void)pthread_mutex_lock(&download->mutex);
+	download->is_keeping = false;
+	(void)pthread_mutex_unlock(&download->mutex);
 	return r;
 }
 
@@ -340,74 +391,75 @@ static void came(struct request *request)
 		return;
 	}
 	/* The first failure of the workers is told by the end of their work. */
-	(void)work_add(download->work, range);
+	download->has_failed = work_add(download->work, range) < 0;
 	work_wake(download->work);
+}
+
+static bool may_start(struct download *download)
+{
+	bool has_room;
+
+	if (download->n_flying == IN_FLIGHT || download->next_range == download->n_ranges)
+		return false;
+	(void)pthread_mutex_lock(&download->mutex);
+	has_room = download->n_in_hand < IN_HAND;
+	download->n_in_hand += has_room;
+	(void)pthread_mutex_unlock(&download->mutex);
+	return has_room;
 }
 
 static int fetch(struct download *download, struct cop_error *err)
 {
 	struct transport *transport = download->remote->transport;
-	uint64_t round = 0;
 	int r = 0;
 
-	while (r == 0 && download->failure.code == 0) {
-		while (r == 0 && download->n_flying < IN_FLIGHT &&
-		       download->next_range < download->n_ranges && round < ROUND_BYTES) {
+	while (r == 0 && download->failure.code == 0 && !download->has_failed) {
+		while (r == 0 && may_start(download)) {
 			struct request *request =
 				&download->ranges[download->next_range++].request;
 
 			request->done = came;
-			round += request->length;
 			download->n_flying++;
 			r = transport_start(transport, request);
 		}
 		remote_tell(download->remote, "fetching", download->n_done,
 			    download->n_bytes, "bytes");
-		if (download->n_flying == 0)
+		if (download->n_flying == 0 && download->next_range == download->n_ranges)
 			break;
 		if (r == 0)
 			r = transport_step(transport, STEP_MS, err);
 	}
 	if (r == 0 && download->failure.code < 0)
 		r = err_copy(err, &download->failure);
-	if (r < 0)
+	if (r < 0 || download->has_failed)
 		transport_abort(transport);
 	return r;
 }
 
-static int fetch_round(struct download *download, struct cop_error *err)
+static int fetch_and_keep(struct download *download, struct cop_error *err)
 {
-	static const struct work_ops ops = {.run = run_range};
+	static const struct work_ops ops = {.run = run_item, .drop = drop_item};
 	struct cop_error failure = {};
 	int r, worked;
 
-	r = work_new(&ops, download, 0, &download->work, err);
+	/* One more, since one may be keeping what came. */
+	r = work_new(&ops, download, work_default_threads() + 1, &download->work, err);
 	if (r < 0)
 		return r;
 	r = fetch(download, err);
 	worked = work_finish(download->work, &failure);
 	download->work = work_free(download->work);
 	/* A fraud is worse than whatever followed from it. */
-	if (worked < 0)
-		return err_copy(err, &failure);
-	return r;
+	return worked < 0 ? err_copy(err, &failure) : r;
 }
 
+/* Who was interrupted loses nothing that is whole. */
 static int run(struct download *download, struct cop_error *err)
 {
-	int r = 0;
+	int r = fetch_and_keep(download, err);
 
-	while (r == 0 && download->next_range < download->n_ranges) {
-		r = fetch_round(download, err);
-		/* Large files that are not whole yet wait for the next round. */
-		if (r < 0 || download->next_range < download->n_ranges) {
-			struct cop_error kept = {};
-			int published = receive_publish(download->staging, &kept);
-
-			if (r == 0 && published < 0)
-				r = err_copy(err, &kept);
-		}
-	}
+	if (r < 0)
+		(void)receive_publish(download->staging, NULL);
 	return r;
 }
 

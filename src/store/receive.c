@@ -251,27 +251,61 @@ static int move_to_pool(const struct staging *staging, const struct staged_file 
 	return r < 0 ? keep_failed(staging, &file->digest, -errno, err) : 0;
 }
 
+struct unpublished {
+	struct staged_file **files;
+	size_t n;
+};
+
+/* What was kept until now; more may come meanwhile. */
+static int list_unpublished(struct staging *staging, struct unpublished *list)
+{
+	size_t position = 0;
+	void *value;
+
+	(void)pthread_mutex_lock(&staging->mutex);
+	list->files = calloc(map_size(staging->files) + 1, sizeof(struct staged_file *));
+	while (list->files && map_next(staging->files, &position, NULL, NULL, &value)) {
+		struct staged_file *file = value;
+
+		if (file->state == STAGED_NEW)
+			list->files[list->n++] = file;
+	}
+	(void)pthread_mutex_unlock(&staging->mutex);
+	return list->files ? 0 : -ENOMEM;
+}
+
+static int publish_one(struct staging *staging, struct staged_file *file,
+		       struct cop_error *err)
+{
+	int r = move_to_pool(staging, file, err);
+
+	if (r < 0)
+		return r;
+	(void)pthread_mutex_lock(&staging->mutex);
+	file->state = STAGED_IN_POOL;
+	(void)pthread_mutex_unlock(&staging->mutex);
+	return 0;
+}
+
 int receive_publish(struct staging *staging, struct cop_error *err)
 {
 	auto_lock *lock = NULL;
-	size_t position = 0;
-	void *value;
-	int r = fs_sync_filesystem(workdir_fd(staging->workdir), err);
+	struct unpublished list = {};
+	int r = list_unpublished(staging, &list);
 
+	if (r < 0)
+		return err_oom(err);
+	r = fs_sync_filesystem(workdir_fd(staging->workdir), err);
 	if (r < 0) {
+		(void)pthread_mutex_lock(&staging->mutex);
 		staging->lost = true;
-		return r;
+		(void)pthread_mutex_unlock(&staging->mutex);
 	}
-	r = store_lock_take(staging->store, STORE_LOCK_SHARED, &lock, err);
-	while (r == 0 && map_next(staging->files, &position, NULL, NULL, &value)) {
-		struct staged_file *file = value;
-
-		if (file->state != STAGED_NEW)
-			continue;
-		r = move_to_pool(staging, file, err);
-		if (r == 0)
-			file->state = STAGED_IN_POOL;
-	}
+	if (r == 0)
+		r = store_lock_take(staging->store, STORE_LOCK_SHARED, &lock, err);
+	for (size_t i = 0; i < list.n && r == 0; i++)
+		r = publish_one(staging, list.files[i], err);
+	free(list.files);
 	return r;
 }
 

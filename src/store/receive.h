@@ -38,7 +38,8 @@ int received_end(struct received *received, struct cop_error *err);
  * receive_publish() - put what was received so far into the pool, durably
  *
  * Nothing refers to it yet, so a collection may take it away again; but who is
- * interrupted need not receive it a second time.  Nobody else uses @staging meanwhile.
+ * interrupted need not receive it a second time.  More may be received meanwhile, but
+ * only one publishes at a time.
  */
 int receive_publish(struct staging *staging, struct cop_error *err);
 

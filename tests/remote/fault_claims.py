@@ -5,6 +5,7 @@ COPPICE_REMOTE_SEEDS=N tries N seeds in place of a few.
 """
 import os
 import signal
+import threading
 import time
 
 from proxy import PASSING, Proxy
@@ -164,13 +165,54 @@ def a_pull_that_was_interrupted_goes_on_where_it_was(p):
         add(p, store, proxy.url)
         if not interrupt_pull(p, proxy, store):
             continue
-        kept = sum(1 for f in (p.top / store / "files").rglob("*") if f.is_file())
+        n_kept = kept(p, store)
         got = p.json(store, "pull", "r", "one")
-        assert got["files"] == 40 - kept, (kept, got)
+        assert got["files"] == 40 - n_kept, (n_kept, got)
         p.same_tree("a", store, "one")
-        if kept > 0:
+        if n_kept > 0:
             return
     raise AssertionError("no pull could be interrupted so that something was kept")
+
+
+def a_pull_that_was_killed_has_lost_little(p):
+    p.tree.mkdir()
+    for i in range(80):
+        (p.tree / f"f{i}").write_bytes(noise(900_000, i))
+    p.commit("a", "one")
+    p.run("a", "remote", "add", "out", f"file://{p.place()}")
+    p.run("a", "push", "out", "one")
+    server = Nginx(p.top, p.place())
+    p.closers.append(server.close)
+    asked, go_on = [], threading.Event()
+
+    def five_parts_come(_, path):
+        """The text of the tree, and 40 MiB of files."""
+        asked.extend([path] if "/v1/p/" in path else [])
+        if len(asked) > 6:
+            go_on.wait(100)
+        return False
+
+    proxy = Proxy(server.port, only=five_parts_come)
+    p.closers.append(proxy.close)
+    add(p, "b", proxy.url)
+    pull = p.start("b", "pull", "r", "one")
+    deadline = time.monotonic() + 60
+    while kept(p, "b") < 30 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    pull.send_signal(signal.SIGKILL)
+    pull.communicate()
+    go_on.set()
+    n_kept = kept(p, "b")
+    assert 30 <= n_kept < 80, n_kept
+    got = p.json("b", "pull", "r", "one")
+    assert got["files"] == 80 - n_kept, (n_kept, got)
+    assert got["received"] < (80 - n_kept) * 900_000 + 2_000_000, (n_kept, got)
+    p.same_tree("a", "b", "one")
+
+
+def kept(place, store):
+    """How many files the pool has."""
+    return sum(1 for f in (place.top / store / "files").rglob("*") if f.is_file())
 
 
 def interrupt_pull(p, proxy, store):

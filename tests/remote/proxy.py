@@ -98,8 +98,9 @@ class Proxy(http.server.ThreadingHTTPServer):
     def choose(self, method, path):
         with self.lock:
             fault = self.random.choice(self.faults) if self.random.random() < self.rate else None
-            if self.only and not self.only(method, path):
-                fault = None
+        if self.only and not self.only(method, path):
+            fault = None
+        with self.lock:
             self.seen.append((method, path, fault))
         return fault
 
