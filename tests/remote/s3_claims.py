@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sharing through S3, against the Ceph gateway."""
+from proxy import Proxy
 from remotelib import words
 from servers import ceph
 
@@ -84,3 +85,42 @@ def credentials_come_from_the_shared_file(p):
     assert "403" in p.error("a", "remote", "add", "wrong", url, "--endpoint",
                             keys["AWS_ENDPOINT_URL"])
 
+
+def buckets_can_be_part_of_the_host_name(p):
+    url = bucket(p)
+    proxy = Proxy(ceph().port)
+    p.closers.append(proxy.close)
+    place = {"AWS_ENDPOINT_URL": f"http://localhost:{proxy.server_port}"}
+    p.grow(small=20, large=1)
+    p.commit("a", "one")
+    p.run("a", "remote", "add", "team", url, "--style", "virtual", environment=place)
+    p.run("a", "push", "team", "one", environment=place)
+    # The bucket is nowhere else: also a listing asks the root.
+    assert proxy.seen and all(path.startswith(("/team/cache/v1/", "/?"))
+                              for _, path, _ in proxy.seen), proxy.seen
+    p.run("b", "remote", "add", "team", url)
+    p.run("b", "pull", "team", "one")
+    p.same_tree("a", "b", "one")
+    assert "--style" in p.error("c", "remote", "add", "x", url, "--style", "odd", status=2)
+
+
+def a_session_is_known_by_its_token(p):
+    url = bucket(p)
+    session = ceph().make_session()
+    p.grow(small=20, large=1)
+    p.commit("a", "one")
+    p.run("a", "remote", "add", "team", url, environment=session)
+    p.run("a", "push", "team", "one", environment=session)
+    p.run("b", "remote", "add", "team", url)
+    p.run("b", "pull", "team", "one")
+    p.same_tree("a", "b", "one")
+    without = {**session, "AWS_SESSION_TOKEN": ""}
+    assert "403" in p.error("b", "pull", "team", "one", environment=without)
+    wrong = {**session, "AWS_SESSION_TOKEN": session["AWS_SESSION_TOKEN"][::-1]}
+    assert "the server answers 4" in p.error("b", "pull", "team", "one", environment=wrong)
+
+    text = "".join(f"{key.lower()} = {value}\n" for key, value in session.items())
+    (p.top / "credentials").write_text(f"[session]\n{text}")
+    p.environment = {"AWS_SHARED_CREDENTIALS_FILE": str(p.top / "credentials"),
+                     "AWS_PROFILE": "session", "AWS_ENDPOINT_URL": ceph().endpoint}
+    p.run("b", "pull", "team", "one")

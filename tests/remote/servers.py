@@ -2,8 +2,10 @@
 """Real servers for the tests of remotes: nginx for reading, the Ceph gateway for S3."""
 import atexit
 import functools
+import json
 import os
 import pathlib
+import re
 import shutil
 import socket
 import subprocess
@@ -114,6 +116,23 @@ class Ceph:
              self.environment["AWS_ACCESS_KEY_ID"] + ":" +
              self.environment["AWS_SECRET_ACCESS_KEY"], *map(str, args)],
             check=True, capture_output=True, timeout=60).stdout
+
+    def ask(self, service, **fields):
+        """The answer of another service than S3."""
+        return self.curl("--aws-sigv4", f"aws:amz:default:{service}", *(
+            word for name, value in fields.items()
+            for word in ("--data-urlencode", f"{name}={value}")), self.endpoint + "/").decode()
+
+    def make_session(self):
+        """Credentials that are good for an hour, with a token."""
+        self.ask("iam", Action="PutUserPolicy", UserName="coppice", PolicyName="tokens",
+                 PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [{
+                     "Effect": "Allow", "Action": "sts:GetSessionToken", "Resource": "*"}]}))
+        answer = self.ask("sts", Action="GetSessionToken", Version="2011-06-15")
+        parts = dict(re.findall(r"<(\w+)>([^<]+)</", answer))
+        return {"AWS_ACCESS_KEY_ID": parts["AccessKeyId"],
+                "AWS_SECRET_ACCESS_KEY": parts["SecretAccessKey"],
+                "AWS_SESSION_TOKEN": parts["SessionToken"]}
 
     def make_bucket(self):
         """The name of a new one."""
