@@ -83,7 +83,9 @@ static int get(struct file_transport *file, struct request *request)
 		return failed(&file->base, request, -ENOENT, "read");
 	size = request->length ? request->length : (uint64_t)st.st_size;
 	if (!request->length && size > request->limit)
-		return failed(&file->base, request, -EFBIG, "read");
+		return err_set(&request->error, -EFBIG,
+			       "read '%s/%s': it is larger than it may be",
+			       file->base.url, request->key);
 	if (request->method == REQUEST_HEAD)
 		return 0;
 	if (request->offset + size > (uint64_t)st.st_size)
