@@ -228,7 +228,7 @@ static int print_report(struct cli *cli, const struct remote_gc_report *report, 
 			struct cop_error *err)
 {
 	auto_json *json = NULL;
-	char kept[32], dropped[32];
+	char kept[32], dropped[32], moved[32];
 
 	if (!cli->json) {
 		(void)printf("%s\t%llu files, %s, %llu stage keys\nkept\t%llu packs, %s, "
@@ -241,15 +241,20 @@ static int print_report(struct cli *cli, const struct remote_gc_report *report, 
 			     text_size(report->n_bytes, kept, sizeof(kept)),
 			     (unsigned long long)report->n_names,
 			     (unsigned long long)report->n_keys);
+		(void)printf("made smaller\t%llu packs, %s\n",
+			     (unsigned long long)report->n_moved,
+			     text_size(report->n_moved_bytes, moved, sizeof(moved)));
 		return 0;
 	}
-	json = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "names",
+	json = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "names",
 			 (json_int_t)report->n_names, "stage-keys",
 			 (json_int_t)report->n_keys, "packs", (json_int_t)report->n_packs,
 			 "bytes", (json_int_t)report->n_bytes, "removed-stage-keys",
 			 (json_int_t)report->n_dropped_keys, "removed-files",
 			 (json_int_t)report->n_dropped, "removed-bytes",
-			 (json_int_t)report->n_dropped_bytes);
+			 (json_int_t)report->n_dropped_bytes, "rewritten-packs",
+			 (json_int_t)report->n_moved, "rewritten-bytes",
+			 (json_int_t)report->n_moved_bytes);
 	return cli_print_json(json, err);
 }
 
@@ -278,8 +283,9 @@ const struct verb verb_remote_gc = {
 	.arguments = "NAME",
 	.help = "Remove from a remote what no name and no stage key needs",
 	.details =
-		"Refuses while somebody pushes: a push that was killed counts for a day, by the\n"
-		"clock of the server.  Nothing can be pushed while it runs; pulling goes on.",
+		"Packs of which less than half is needed are made smaller: what is needed moves to\n"
+		"new ones.  Refuses while somebody pushes: a push that was killed counts for a day,\n"
+		"by the clock of the server.  Nothing can be pushed while it runs; pulling goes on.",
 	.options = {{"keep-stages", 0, "DAYS",
 		     "forget stage keys that were written longer ago", false},
 		    {"young", 0, "SECONDS",

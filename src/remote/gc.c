@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Collection of a remote: names and stage keys -> plans -> index segments -> packs; what
- * is not reached goes, plans first and packs last.  No clock but that of the place itself
+ * is not reached goes, plans first and packs last, and of packs that are mostly not
+ * needed what is needed moves to new ones before.  No clock but that of the place itself
  * is asked.  While v1/i/collecting is there, no push begins.
  */
 #include <fcntl.h>
@@ -39,6 +40,7 @@ struct gc {
 	const struct remote_gc_options *options;
 	struct remote_gc_report report;
 	struct found_list names, keys, plans, segments, packs, markers;
+	struct repack *repack;
 	int lock_fd;
 	bool has_lock;
 };
@@ -58,6 +60,7 @@ static void gc_done(struct gc *gc)
 	found_done(&gc->segments);
 	found_done(&gc->packs);
 	found_done(&gc->markers);
+	(void)repack_free(gc->repack);
 	closep(&gc->lock_fd);
 }
 
@@ -283,26 +286,57 @@ static int need_segments(struct gc *gc, const struct found *found, const struct 
 		if (segment)
 			segment->is_needed = true;
 	}
-	return 0;
+	return repack_add_plan(gc->repack, &plan, err);
 }
 
-static int need_packs(struct gc *gc, const struct found *found, const struct buf *body,
-		      struct cop_error *err)
+static int need_segment(struct gc *gc, const struct found *found, const struct buf *body,
+			struct cop_error *err)
 {
-	auto_ptr(segment) segment = NULL;
-	char hex[SHA256_HEX + 1];
+	struct segment *segment = NULL;
 	int r = segment_read(buf_text(body), body->size, &segment, err);
 
-	if (r < 0)
-		return err_prefix(err, r, "'%s'", found->key);
-	for (uint32_t i = 0; i < segment->n_packs; i++) {
-		struct found *pack = find(
-			&gc->packs, hex_encode(segment->packs[i].id, SHA256_SIZE, hex));
+	return r < 0 ? err_prefix(err, r, "'%s'", found->key)
+		     : repack_add_segment(gc->repack, segment, err);
+}
 
-		if (pack)
-			pack->is_needed = true;
+static void need_packs(struct gc *gc)
+{
+	size_t n;
+	const struct repack_segment *list = repack_segments(gc->repack, &n);
+	char hex[SHA256_HEX + 1];
+
+	for (size_t i = 0; i < n; i++) {
+		const struct segment *segment = list[i].segment;
+		struct found *found = find(&gc->segments, segment->name);
+
+		if (found)
+			found->is_needed = !list[i].goes;
+		for (uint32_t k = 0; k < segment->n_packs; k++) {
+			const uint8_t *id = segment->packs[k].id;
+			struct found *pack =
+				find(&gc->packs, hex_encode(id, SHA256_SIZE, hex));
+
+			if (pack && repack_keeps(gc->repack, &list[i], id))
+				pack->is_needed = true;
+		}
 	}
-	return 0;
+}
+
+/* Who cannot read all that is needed cannot tell what is not; then packs stay as they
+ * are. */
+static int repack(struct gc *gc, struct cop_error *err)
+{
+	struct cop_error why = {};
+	int r = repack_plan(gc->repack, &gc->report.n_moved, &gc->report.n_moved_bytes,
+			    &why);
+
+	if (r == -ENOENT || r == -EBADMSG) {
+		remote_note(gc->remote, "no pack is made smaller: %s", why.message);
+		return 0;
+	}
+	if (r < 0)
+		return err_copy(err, &why);
+	return gc->options->dry_run ? 0 : repack_run(gc->repack, err);
 }
 
 static void need_names(struct gc *gc)
@@ -337,7 +371,7 @@ static int mark(struct gc *gc, struct cop_error *err)
 		r = read_all(gc, &gc->keys, ENTRY_MAX, need_plan, err);
 	if (r == 0)
 		r = read_all(gc, &gc->plans, PLAN_MAX, need_segments, err);
-	return r < 0 ? r : read_all(gc, &gc->segments, SEGMENT_MAX, need_packs, err);
+	return r < 0 ? r : read_all(gc, &gc->segments, SEGMENT_MAX, need_segment, err);
 }
 
 /* --- what goes --- */
@@ -396,8 +430,11 @@ static int run(struct gc *gc, struct cop_error *err)
 
 	if (r == 0)
 		r = mark(gc, err);
+	if (r == 0)
+		r = repack(gc, err);
 	if (r < 0)
 		return r;
+	need_packs(gc);
 	count(gc);
 	if (gc->options->dry_run)
 		return 0;
@@ -419,6 +456,9 @@ int remote_gc(struct remote *remote, const struct remote_gc_options *options,
 		.remote = remote, .options = options, .lock_fd = -EBADF};
 	int r = config_check(remote, err);
 
+	gc.repack = r == 0 ? repack_new(remote, err) : NULL;
+	if (r == 0 && !gc.repack)
+		r = -ENOMEM;
 	if (r == 0 && !remote->transport->is_writable)
 		r = err_set(err, -EROFS, "'%s' can only be read", remote_url(remote));
 	if (r == 0 && !remote->has_conditions)

@@ -32,6 +32,10 @@ void remote_note(const struct remote *remote, const char *format, ...) printf_li
 void remote_tell(const struct remote *remote, const char *what, uint64_t done,
 		 uint64_t total, const char *unit);
 
+/* remote_forget_index() - what a collection removed meanwhile is not to be found any more
+ */
+int remote_forget_index(struct remote *remote, struct cop_error *err);
+
 /* remote_check_cancel() - -EINTR */
 int remote_check_cancel(const struct remote *remote, struct cop_error *err);
 
@@ -123,6 +127,49 @@ int tree_text(struct cop_store *store, const struct cop_digest *object, struct b
 /* tree_nearest() - which of the objects shares most files with @tree; n: none enough */
 size_t tree_nearest(struct cop_store *store, const struct cop_digest *object,
 		    const struct cop_digest *others, size_t n);
+
+/* ---- pull.c */
+
+struct tree;
+/* pull_read_tree() - the tree of an object that the remote has */
+int pull_read_tree(struct remote *remote, const struct plan *plan, struct tree **ret_tree,
+		   struct cop_error *err);
+
+/* ---- repack.c: what little is needed of a pack moves to another */
+
+/* struct repack_segment - @goes: plans are to name @next in its place, once it is written
+ */
+struct repack_segment {
+	struct segment *segment, *next;
+	bool goes;
+};
+
+struct repack;
+struct repack *repack_new(struct remote *remote, struct cop_error *err);
+struct repack *repack_free(struct repack *repack);
+DEFINE_AUTO_PTR(repack)
+
+/* repack_add_plan() / repack_add_segment() - one that is needed; the segment is taken
+ * over, in any case */
+int repack_add_plan(struct repack *repack, const struct plan *plan,
+		    struct cop_error *err);
+int repack_add_segment(struct repack *repack, struct segment *segment,
+		       struct cop_error *err);
+
+/* repack_plan() - what is to be done: nothing is written.  @ret_packs, @ret_bytes: so
+ * many go.  -ENOENT, -EBADMSG: not all that is needed can be read. */
+int repack_plan(struct repack *repack, uint64_t *ret_packs, uint64_t *ret_bytes,
+		struct cop_error *err);
+
+/* repack_run() - do it.  What went is still there, for the caller to remove. */
+int repack_run(struct repack *repack, struct cop_error *err);
+
+/* repack_segments() - all that were added; borrowed */
+const struct repack_segment *repack_segments(const struct repack *repack, size_t *ret_n);
+
+/* repack_keeps() - will the place of this segment need that pack of it? */
+bool repack_keeps(const struct repack *repack, const struct repack_segment *segment,
+		  const uint8_t pack[SHA256_SIZE]);
 
 /* ---- upload.c: files into packs, packs to the remote */
 

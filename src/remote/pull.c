@@ -14,7 +14,7 @@
 #include "store/object.h"
 #include "tree/dump.h"
 
-/* How often all is looked at again because the pool lost a file meanwhile. */
+/* How often all is looked at. */
 #define TRIES 3
 
 struct pull {
@@ -50,9 +50,7 @@ static int get_plan(struct pull *pull, struct cop_error *err)
 	if (r == 0 && !cop_digest_equal(&pull->plan.object, &pull->object))
 		r = err_set(err, -EBADMSG, "the pull plan of '%s' is another object's",
 			    hex);
-	return r < 0 ? r
-		     : state_segments(remote, pull->plan.segments, pull->plan.n_segments,
-				      err);
+	return r;
 }
 
 /* --- the tree --- */
@@ -258,6 +256,42 @@ static int fetch_and_commit(struct pull *pull, struct commit_request *request,
 	return store_commit(remote->store, request, &digest, err);
 }
 
+int pull_read_tree(struct remote *remote, const struct plan *plan, struct tree **ret_tree,
+		   struct cop_error *err)
+{
+	cleanup_with(pull_done) struct pull pull = {
+		.remote = remote, .object = plan->object, .plan = *plan};
+	int r = state_segments(remote, plan->segments, plan->n_segments, err);
+
+	if (r == 0)
+		r = get_tree(&pull, err);
+	if (r == 0)
+		*ret_tree = TAKE_PTR(pull.tree);
+	return r;
+}
+
+/* Return: -EAGAIN also when a collection moved something meanwhile, or the pool lost a
+ * file: all is to be looked at again. */
+static int attempt(struct pull *pull, struct commit_request *request,
+		   struct cop_error *err)
+{
+	struct remote *remote = pull->remote;
+	const struct remote_totals before = remote->totals;
+	int r = get_plan(pull, err);
+
+	if (r < 0)
+		return r;
+	r = state_segments(remote, pull->plan.segments, pull->plan.n_segments, err);
+	if (r == 0 && !pull->tree)
+		r = get_tree(pull, err);
+	if (r == 0)
+		r = fetch_and_commit(pull, request, err);
+	if (r != -ENOENT && r != -EAGAIN)
+		return r;
+	remote->totals = before;
+	return -EAGAIN;
+}
+
 /* The store has it already: only the name is missing, if that. */
 static int only_name(struct pull *pull, const struct commit_request *request,
 		     struct cop_error *err)
@@ -285,14 +319,12 @@ static int pull_object(struct pull *pull, struct commit_request *request,
 		       NULL) == 0 &&
 	    object_check_files(store, &digest, NULL) == 0)
 		return only_name(pull, request, err);
-	r = get_plan(pull, err);
-	if (r == 0)
-		r = get_tree(pull, err);
-	if (r < 0)
-		return r;
-	r = -EAGAIN;
-	for (int i = 0; i < TRIES && r == -EAGAIN; i++)
-		r = fetch_and_commit(pull, request, err);
+	r = attempt(pull, request, err);
+	for (int i = 1; i < TRIES && r == -EAGAIN; i++) {
+		r = remote_forget_index(pull->remote, err);
+		if (r == 0)
+			r = attempt(pull, request, err);
+	}
 	if (r == 0)
 		state_keep_plan(pull->remote, &pull->plan);
 	return r;

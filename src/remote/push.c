@@ -137,7 +137,9 @@ static int look(struct push *push, struct cop_error *err)
 	if (r < 0)
 		return r;
 	state_forget_segments(remote, is_listed, &push->listed);
-	r = state_segments(remote, push->listed.list, push->listed.n, err);
+	r = remote_forget_index(remote, err);
+	if (r == 0)
+		r = state_segments(remote, push->listed.list, push->listed.n, err);
 	return r < 0 ? r : journal_load(remote, &push->journal, err);
 }
 

@@ -48,6 +48,17 @@ int remote_check_cancel(const struct remote *remote, struct cop_error *err)
 	return err_set(err, -EINTR, "interrupted");
 }
 
+int remote_forget_index(struct remote *remote, struct cop_error *err)
+{
+	struct catalogue *catalogue = catalogue_new(err);
+
+	if (!catalogue)
+		return -ENOMEM;
+	(void)catalogue_free(remote->catalogue);
+	remote->catalogue = catalogue;
+	return 0;
+}
+
 const char *remote_name(const struct remote *remote)
 {
 	return remote->name;

@@ -165,6 +165,8 @@ struct remote_gc_options {
 struct remote_gc_report {
 	uint64_t n_names, n_keys, n_packs, n_bytes;	     /* that stay */
 	uint64_t n_dropped_keys, n_dropped, n_dropped_bytes; /* keys, files and bytes */
+	uint64_t n_moved, n_moved_bytes; /* of these: packs of which little was needed,
+					    which is in new ones */
 };
 
 /* remote_gc() - remove what no name and no key needs.  -EBUSY: somebody pushes, or

@@ -239,6 +239,52 @@ def has_file(folder, size):
     return False
 
 
+def a_collection_that_breaks_off_anywhere_leaves_what_is_needed(p):
+    allowed, seen = [0], []
+    proxy, url = through(p, 1, 0.0, ("drop",), lambda method, path: method in ("PUT", "DELETE") and
+                         (seen.append(path) or len(seen) > allowed[0]))
+    add(p, "a", url)
+    for _ in range(2):
+        p.shrink()
+        p.commit("a", "one")
+        p.run("a", "push", "r", "one")
+    proxy.rate = 1.0
+    for allowed[0] in range(30):
+        seen.clear()
+        gc = p.start("a", "remote", "gc", "r", "--young", "0")
+        _, text = gc.communicate(timeout=100)
+        check = f"check{allowed[0]}"
+        p.run(check, "remote", "add", "r", url, environment=direct())
+        p.run(check, "pull", "r", "one", environment=direct())
+        p.same_tree("a", check, "one")
+        if gc.returncode == 0:
+            break
+        assert "drop" not in text and len(text.splitlines()) == 1, text
+    # A pack, a segment, a plan; one each is removed, and the lock.
+    assert gc.returncode == 0 and allowed[0] >= 6, (allowed, text)
+
+
+def a_pull_goes_on_while_packs_are_made_smaller(p):
+    reports = []
+
+    def collect_first(_, path):
+        if "/v1/p/" in path and not reports:
+            reports.append(p.json("a", "remote", "gc", "r", environment=direct()))
+        return False
+
+    proxy, url = through(p, 1, 0.0)
+    add(p, "a", url)
+    for _ in range(2):
+        p.shrink()
+        p.commit("a", "one")
+        p.run("a", "push", "r", "one")
+    add(p, "b", url)
+    proxy.only = collect_first
+    p.run("b", "pull", "r", "one")
+    assert reports[0]["rewritten-packs"] == 1, reports
+    p.same_tree("a", "b", "one")
+
+
 def a_remote_that_goes_away_while_it_is_pushed_to_leaves_no_name(p):
     proxy, url = through(p, 1, 0.0, ("drop",))
     p.grow(small=30, large=2)

@@ -57,6 +57,22 @@ class Place:
             os.link(tree / "large0", tree / "link")
         return tree
 
+    def shrink(self, keep=5):
+        """A tree of 9 MB; called again, another of which the first has little."""
+        tree = self.tree
+        if not tree.exists():
+            tree.mkdir()
+            (tree / "parts").write_bytes(noise(4_500_000, 1) + words(500_000, 1))
+            for i in range(40):
+                (tree / f"small{i}").write_bytes(words(9_000, i))
+                (tree / f"large{i}").write_bytes(noise(130_000, i))
+            return tree
+        for i in range(keep, 40):
+            (tree / f"small{i}").unlink(missing_ok=True)
+            (tree / f"large{i}").unlink(missing_ok=True)
+        (tree / "parts").write_bytes(noise(1_048_576, 1) + noise(4_000_000, 2))
+        return tree
+
     def place(self, name="place"):
         path = self.top / name
         path.mkdir(exist_ok=True)

@@ -256,6 +256,68 @@ def a_collection_takes_what_no_name_needs(p):
     p.run("b", "pull", "shared", "one")
 
 
+def size_of(p, prefix):
+    return sum((p.top / "place" / key).stat().st_size for key in keys(p, prefix))
+
+
+def a_collection_makes_packs_smaller_of_which_little_is_needed(p):
+    add(p, "a")
+    for _ in range(2):
+        p.shrink()
+        p.commit("a", "one")
+        p.run("a", "push", "shared", "one")
+    before = size_of(p, "v1/p")
+    live = sum(f.stat().st_size for f in p.tree.iterdir())
+    assert before > 2 * live, (before, live)
+    dry = p.json("a", "remote", "gc", "shared", "--dry-run")
+    assert dry["rewritten-packs"] == 1 and size_of(p, "v1/p") == before, dry
+    add(p, "old")
+    p.run("old", "pull", "shared", "one")
+    done = p.json("a", "remote", "gc", "shared")
+    assert done["rewritten-packs"] == 1, done
+    assert done["removed-bytes"] == dry["removed-bytes"], (dry, done)
+    assert size_of(p, "v1/p") < live * 1.1, (size_of(p, "v1/p"), live)
+    add(p, "b")
+    p.run("b", "pull", "shared", "one")
+    p.same_tree("a", "b", "one")
+    again = p.json("a", "remote", "gc", "shared")
+    assert again["rewritten-packs"] == 0 and again["removed-files"] == 0, again
+    # Only what is new is sent, also by a store that knew where all was before.
+    (p.tree / "new").write_bytes(words(5000, 3))
+    p.commit("old", "two")
+    assert p.json("old", "push", "shared", "two")["files"] == 1
+    p.run("b", "pull", "shared", "two")
+    p.same_tree("old", "b", "two")
+    # What had been dropped is sent again.
+    shutil.rmtree(p.tree)
+    p.shrink()
+    p.commit("old", "three")
+    assert p.json("old", "push", "shared", "three")["files"] > 60
+    add(p, "c")
+    p.run("c", "pull", "shared", "three")
+    p.same_tree("old", "c", "three")
+
+
+def a_collection_that_cannot_read_all_leaves_packs_as_they_are(p):
+    add(p, "a")
+    for _ in range(2):
+        p.shrink()
+        p.commit("a", "one")
+        p.run("a", "push", "shared", "one")
+    for name in keys(p, "v1/p"):
+        path = p.top / "place" / name
+        data = bytearray(path.read_bytes())
+        for at in range(24, len(data), 64):
+            data[at] ^= 1
+        path.write_bytes(data)
+    before = keys(p, "v1/p")
+    shutil.rmtree(p.top / "a" / "remotes" / "shared" / "index", ignore_errors=True)
+    add(p, "b")
+    result = p.run("b", "remote", "gc", "shared")
+    assert "no pack is made smaller" in result.stderr, result.stderr
+    assert keys(p, "v1/p") == before
+
+
 def a_collection_refuses_while_a_push_is_young(p):
     p.grow(large=0)
     p.commit("a", "one")
