@@ -301,6 +301,74 @@ def another_repository_is_built_from_and_known_to_the_tree(p):
     shutil.rmtree(other.top)
 
 
+def newer(place, **versions):
+    """These versions in the archive in place of what was there."""
+    other = sandbox.World()
+    for name, version in versions.items():
+        other.package(name, version, {f"usr/share/{name}": version})
+        shutil.move(next(pathlib.Path(other.debs).iterdir()), place.archive / "main" / "pool" / f"{name}.deb")
+    Place.shared[1].release(place.archive / "main", "trixie", "Debian")
+    shutil.rmtree(other.top)
+
+
+def an_update_takes_new_versions_of_all_packages_or_of_those_named(p):
+    p.write(packages="[extra, more]")
+    p.run("lock", p.recipe)
+    lock = p.top / "recipe.yaml.lock"
+    newer(p, extra="1.1", more="2.1")
+    before = lock.read_bytes()
+    assert p.run("lock", p.recipe).stdout == "" and lock.read_bytes() == before
+    result = p.run("lock", "--update", p.recipe, "more")
+    assert result.stdout == "~ more 2.0 -> 2.1\n", result.stdout
+    assert "'extra' 1.0 is no longer in the archive: kept from the store of sources" in result.stderr, result.stderr
+    assert p.run("lock", "--update", p.recipe).stdout == "~ extra 1.0 -> 1.1\n"
+    before = lock.read_bytes()
+    assert p.run("lock", "--update", p.recipe).stdout == "" and lock.read_bytes() == before
+    assert "has no such package" in p.error("lock", "--update", p.recipe, "nothing")
+    assert lock.read_bytes() == before
+    _, out = p.build()
+    assert p.run("cat", out.splitlines()[0].split("\t")[2], "usr/share/extra").stdout == "1.1"
+
+
+def a_check_tells_and_changes_nothing(p):
+    lock = p.top / "recipe.yaml.lock"
+    assert "there is no '" in p.error("lock", "--check", p.recipe) and not lock.exists()
+    p.run("lock", p.recipe)
+    before = lock.read_bytes()
+    shutil.rmtree(p.archive)
+    (p.top / "archive").mkdir()
+    shutil.copy(Place.shared[1].keyring, p.top / "archive")
+    assert p.run("lock", "--check", p.recipe).stdout == ""
+    assert "is not of 20261102T000000Z; run: coppice lock --snapshot 2" in p.error("lock", "--check", "--snapshot",
+                                                                                 "2026-11-02", p.recipe)
+    p.write(packages="[extra, more]")
+    assert f"'{lock}' does not answer '{p.recipe}'; run: coppice lock " in p.error("lock", "--check", p.recipe)
+    assert lock.read_bytes() == before
+    for wrong in (("--check", "--update", p.recipe), (p.recipe, "more"), ("--snapshot", "yesterday", p.recipe),
+                  ("--snapshot", "20260230", p.recipe)):
+        p.error("lock", *wrong, status=2)
+    assert lock.read_bytes() == before
+
+
+def a_lock_of_a_date_is_built_from_the_archive_of_that_date(p):
+    then = p.archive / "20261102T000000Z"
+    then.mkdir()
+    for name in ("main", "security"):
+        shutil.copytree(p.archive / name, then / name)
+    newer(p, extra="1.1")
+    p.write(more=f"snapshot: file:{p.archive}/@SNAPSHOTID@/main\n"
+                 f"security-snapshot: file:{p.archive}/@SNAPSHOTID@/security\n")
+    assert "+ extra 1.0\n" in p.run("lock", "--snapshot", "2026-11-02", p.recipe).stdout
+    lock = (p.top / "recipe.yaml.lock").read_text()
+    assert "\nsnapshot 20261102T000000Z\n" in lock and str(p.archive) not in lock, lock
+    # In a store that has nothing, and from mirrors that have another version.
+    result = p.run("build", p.recipe, store=p.top / "fresh")
+    tree = result.stdout.splitlines()[0].split("\t")[2]
+    assert p.run("cat", tree, "usr/share/extra", store=p.top / "fresh").stdout == "e" * 100
+    assert p.run("lock", "--update", p.recipe).stdout == "~ extra 1.0 -> 1.1\n"
+    assert "\nsnapshot " not in (p.top / "recipe.yaml.lock").read_text()
+
+
 def a_dead_mirror_is_named(p):
     p.run("lock", p.recipe)
     p.recipe.write_text(p.recipe.read_text().replace(f"file:{p.archive}/main", "http://127.0.0.1:9/debian"))
