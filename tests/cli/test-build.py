@@ -369,6 +369,33 @@ def a_lock_of_a_date_is_built_from_the_archive_of_that_date(p):
     assert "\nsnapshot " not in (p.top / "recipe.yaml.lock").read_text()
 
 
+def every_key_is_documented_with_an_example_that_is_read(p):
+    text = (TOP / "docs" / "recipe.md").read_text()
+    examples = re.findall(r"^\| `([a-z-]+)(: [^`]*)` \|", text, re.M)
+    table = (TOP / "src" / "recipe" / "recipe.c").read_text().split("static int take_keys(")[1].split("};")[0]
+    keys = re.findall(r'\{"([a-z-]+)",', table)
+    assert len(keys) > 20 and sorted(keys) == sorted(key for key, _ in examples), (keys, examples)
+    other = sandbox.World()
+    other.package("mine")
+    shutil.move(next(pathlib.Path(other.debs).iterdir()), p.top / "mine.deb")
+    shutil.rmtree(other.top)
+    shutil.copy(Place.shared[1].keyring, p.top / "vendor.asc")
+    (p.top / "www").mkdir()
+    (p.top / "base.yaml").write_text("suite: trixie\n")
+    for key, value in examples:
+        more = {"suite": "", "kernel": "suite: trixie\nimage: {boot: uefi}\n"}.get(key, "suite: trixie\n")
+        p.recipe.write_text(more + key + value + "\n")
+        # It is read before its lock is looked for.
+        line = p.error("manifest", p.recipe)
+        assert "there is no '" in line and ".lock'; run: coppice lock " in line, (key, value, line)
+    # The larger ones are read too, with what they name.
+    (p.top / "site.conf").write_text("")
+    for block in re.findall(r"^```yaml\n(.*?)^```", text, re.M | re.S):
+        p.recipe.write_text(("" if "suite:" in block else "suite: trixie\n") + block)
+        line = p.error("manifest", p.recipe)
+        assert "there is no '" in line, (block, line)
+
+
 def a_dead_mirror_is_named(p):
     p.run("lock", p.recipe)
     p.recipe.write_text(p.recipe.read_text().replace(f"file:{p.archive}/main", "http://127.0.0.1:9/debian"))
