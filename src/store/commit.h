@@ -154,6 +154,7 @@ enum commit_step {
 	COMMIT_BARRIER,	   /* second barrier passed */
 	COMMIT_REF_SET,	   /* the ref is replaced and synced */
 	GC_PLANNED,	   /* what goes is decided, no lock is held */
+	GC_LOOKED,	   /* what is needed was read again; the lock is held */
 	GC_EVICTED,	   /* after each ref or source that went; the lock is held */
 	GC_REMOVED,	   /* the same after each object and file */
 };

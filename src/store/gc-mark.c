@@ -42,20 +42,6 @@ static int remember(struct gc *gc, const struct cop_digest *digest, struct cop_e
 	return 1;
 }
 
-static void mark_list(struct gc *gc, const struct buf *list)
-{
-	struct snapshot *files = &gc->files;
-
-	for (size_t at = 0; at + LIST_PREFIX <= list->size; at += LIST_PREFIX) {
-		uint64_t key = prefix_key((const uint8_t *)list->data + at);
-
-		for (size_t i = snapshot_first(files, key);
-		     i < files->n && files->keys[i] == key; i++)
-			atomic_store_explicit(&files->is_live[i], 1,
-					      memory_order_relaxed);
-	}
-}
-
 /* An object that is gone needs nothing; a ref to it stays for people to see. */
 static int read_list(struct gc *gc, const struct cop_digest *digest, bool is_locked,
 		     struct buf *list, struct cop_error *err)
@@ -81,7 +67,7 @@ static int mark_one(void *data, void *item, struct cop_error *err)
 	int r = read_list(data, item, false, &list, err);
 
 	if (r == 0)
-		mark_list(data, &list);
+		snapshot_mark(&((struct gc *)data)->files, &list);
 	return r;
 }
 
@@ -114,7 +100,7 @@ int gc_mark_locked(struct gc *gc, const struct cop_digest *digest, struct cop_er
 	if (r > 0)
 		r = read_list(gc, digest, true, &list, err);
 	if (r == 0)
-		mark_list(gc, &list);
+		snapshot_mark(&gc->files, &list);
 	return r;
 }
 

@@ -2,7 +2,9 @@
 /* What the files gc*.c share. */
 #pragma once
 
+#include <endian.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #include "store/gc.h"
 #include "store/private.h"
@@ -38,7 +40,17 @@ uint64_t snapshot_directories(const struct cop_store *store, const char *directo
 ssize_t snapshot_find(const struct snapshot *snapshot, const struct cop_digest *digest);
 /* snapshot_first() - the first place whose key is @key or more */
 size_t snapshot_first(const struct snapshot *snapshot, uint64_t key);
-uint64_t prefix_key(const uint8_t prefix[LIST_PREFIX]);
+/* snapshot_mark() - all whose keys are in a side list, by any thread */
+void snapshot_mark(struct snapshot *snapshot, const struct buf *list);
+
+/* prefix_key() - so that keys are in the order of their bytes */
+static inline uint64_t prefix_key(const uint8_t prefix[LIST_PREFIX])
+{
+	uint64_t key;
+
+	memcpy(&key, prefix, sizeof(key));
+	return be64toh(key);
+}
 
 /* ---- gc-needs.c: what is needed beside refs */
 

@@ -85,15 +85,6 @@ static int read_shards(struct reading *reading, struct cop_error *err)
 	return work_finish(work, err);
 }
 
-uint64_t prefix_key(const uint8_t prefix[LIST_PREFIX])
-{
-	uint64_t key = 0;
-
-	for (int i = 0; i < LIST_PREFIX; i++)
-		key = key << 8 | prefix[i];
-	return key;
-}
-
 /* About one file per slot. */
 static int make_index(struct snapshot *snapshot, struct cop_error *err)
 {
@@ -214,4 +205,51 @@ ssize_t snapshot_find(const struct snapshot *snapshot, const struct cop_digest *
 		if (cop_digest_equal(&snapshot->digests[i], digest))
 			return (ssize_t)i;
 	return -1;
+}
+
+/* The memory that a look needs is asked for as many looks before. */
+#define AHEAD 8
+
+static uint64_t key_of(const struct buf *list, size_t number)
+{
+	return prefix_key((const uint8_t *)list->data + number * LIST_PREFIX);
+}
+
+/* A look misses the processor's cache three times: index, key and mark. */
+static void prefetch(const struct snapshot *snapshot, const struct buf *list, size_t next,
+		     size_t n)
+{
+	unsigned int shift = 64 - snapshot->index_bits;
+
+	if (next + 2 * AHEAD < n)
+		__builtin_prefetch(
+			&snapshot->index[key_of(list, next + 2 * AHEAD) >> shift]);
+	if (next + AHEAD < n) {
+		size_t i = snapshot->index[key_of(list, next + AHEAD) >> shift];
+
+		__builtin_prefetch(&snapshot->keys[i]);
+		__builtin_prefetch((const void *)&snapshot->is_live[i]);
+	}
+}
+
+/* Most have a mark already, and to write it again would take it from another processor.
+ */
+static void mark(_Atomic uint8_t *is_live)
+{
+	if (!atomic_load_explicit(is_live, memory_order_relaxed))
+		atomic_store_explicit(is_live, 1, memory_order_relaxed);
+}
+
+void snapshot_mark(struct snapshot *snapshot, const struct buf *list)
+{
+	size_t n = list->size / LIST_PREFIX;
+
+	for (size_t next = 0; next < n; next++) {
+		uint64_t key = key_of(list, next);
+
+		prefetch(snapshot, list, next, n);
+		for (size_t i = snapshot_first(snapshot, key);
+		     i < snapshot->n && snapshot->keys[i] == key; i++)
+			mark(&snapshot->is_live[i]);
+	}
 }

@@ -33,14 +33,14 @@
 struct turn {
 	struct gc *gc;
 	struct store_lock *lock;
-	uint64_t begun_ms;
+	uint64_t begun_ms, hold_ms;
 };
 
 static int turn_begin(struct turn *turn, struct gc *gc, struct cop_error *err)
 {
 	int r;
 
-	*turn = (struct turn){.gc = gc};
+	*turn = (struct turn){.gc = gc, .hold_ms = HOLD_MS};
 	r = lock_exclusive_soon(gc->store, &turn->lock, err);
 	turn->begun_ms = (uint64_t)monotonic_ms();
 	return r;
@@ -60,9 +60,22 @@ static void turn_end(struct turn *turn)
 	(void)nanosleep(&pause, NULL);
 }
 
+static uint64_t held_ms(const struct turn *turn)
+{
+	return (uint64_t)monotonic_ms() - turn->begun_ms;
+}
+
+/* What is needed was read.  Where that took long (many names, a busy machine) as much
+ * time is left to remove something, or it would all have been for nothing, for ever. */
+static void turn_go_on(struct turn *turn)
+{
+	commit_step(GC_LOOKED);
+	turn->hold_ms = max_u64(HOLD_MS, 2 * held_ms(turn));
+}
+
 static bool turn_is_over(const struct turn *turn)
 {
-	return (uint64_t)monotonic_ms() - turn->begun_ms >= HOLD_MS;
+	return held_ms(turn) >= turn->hold_ms;
 }
 
 /* ---- refs and sources */
@@ -121,6 +134,7 @@ static ssize_t evict_some(struct gc *gc, size_t from, struct cop_error *err)
 		r = needs_read(gc->store, &needs, err);
 	if (r < 0)
 		return r;
+	turn_go_on(&turn);
 	for (; from < gc->n_candidates && !turn_is_over(&turn); from++) {
 		const struct candidate *candidate = &gc->candidates[from];
 		struct gc_count *count = &gc->result->gone[candidate->kind];
@@ -350,8 +364,10 @@ static int remove_turn(struct removal *removal, struct cop_error *err)
 	}
 	if (r == 0)
 		r = mark_new(gc, &needs, err);
-	if (r == 0)
+	if (r == 0) {
+		turn_go_on(&turn);
 		r = remove_some(removal, &turn, err);
+	}
 	turn_end(&turn);
 	for (; removal->n_aside > 0; removal->n_aside--) {
 		char name[32];

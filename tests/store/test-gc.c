@@ -523,6 +523,33 @@ static void a_file_that_goes_under_a_writer_is_written_again(void **state)
 	scratch_check(scratch, false);
 }
 
+static void look_slowly(void *data, enum commit_step step)
+{
+	if (step != GC_LOOKED)
+		return;
+	(*(int *)data)++;
+	(void)usleep(150000);
+}
+
+/* Longer than a turn may take: many names, or a busy machine. */
+static void a_collection_that_looks_for_long_ends(void **state)
+{
+	struct scratch *scratch = *state;
+	struct gc_result result;
+	int n_looks = 0;
+
+	fill(scratch);
+	fill_five(scratch);
+	(void)commit(scratch, "b", "b");
+	forget(scratch, "b");
+	store_set_step_hook(look_slowly, &n_looks);
+	result = collect(scratch);
+	store_set_step_hook(NULL, NULL);
+	assert_int_equal(result.gone[GC_OBJECT].n, 1);
+	assert_in_range(n_looks, 1, 20);
+	scratch_check(scratch, false);
+}
+
 static void collect_and_die(const struct scratch *scratch, struct moment *moment)
 {
 	pid_t pid = fork();
@@ -665,6 +692,7 @@ int main(void)
 		test(what_is_published_after_the_plan_stays),
 		test(what_is_published_after_the_plan_is_whole_or_gone),
 		test(a_file_that_goes_under_a_writer_is_written_again),
+		test(a_collection_that_looks_for_long_ends),
 		test(a_killed_collection_leaves_nothing_for_the_next_but_garbage),
 		test(what_speaks_of_nothing_goes),
 		test(files_of_an_unsettled_commit_stay),
