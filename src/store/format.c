@@ -148,7 +148,7 @@ static int write_format(int store_fd, struct cop_error *err)
 	if (fchmod(fd, 0644) < 0 || (!mutant("format-sync") && fsync(fd) < 0) ||
 	    renameat(store_fd, "format.new", store_fd, "format") < 0)
 		return err_errno(err, "write 'format'");
-	return fs_sync_directory(store_fd, err);
+	return mutant("store-sync") ? 0 : fs_sync_directory(store_fd, err);
 }
 
 /* Two processes may be here at once: the second waits, and finds all done. */
@@ -180,7 +180,8 @@ static int create_locked(int store_fd, struct cop_error *err)
 		return r;
 	parent_fd = openat(store_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	/* The directory above may be unreadable for us: then its owner's sync counts. */
-	return parent_fd < 0 ? 0 : fs_sync_directory(parent_fd, err);
+	return parent_fd < 0 || mutant("parent-sync") ? 0
+						      : fs_sync_directory(parent_fd, err);
 }
 
 int format_create(int store_fd, const char *path, struct cop_error *err)

@@ -227,7 +227,7 @@ static int put(struct cop_store *store, enum ref_class class, const char *name,
 	if (r == 0)
 		r = replace_link(store, path, digest, err);
 	/* Meta first: a ref that survives a power cut has what is known of it. */
-	if (r == 0 && meta_name)
+	if (r == 0 && meta_name && !mutant("meta-sync"))
 		r = sync_parents(store, meta_path(class, name, meta), err);
 	if (r == 0 && !mutant("ref-sync"))
 		r = sync_parents(store, path, err);
@@ -283,7 +283,7 @@ static int set_locked(struct cop_store *store, struct store_lock *lock,
 		return r;
 	r = write_meta(store, meta, digest, meta_file, err);
 	/* Of the object too: whoever published it may have died before it was durable. */
-	if (r == 0)
+	if (r == 0 && !mutant("set-barrier"))
 		r = fs_sync_filesystem(store->fd, err);
 	if (r < 0)
 		r = err_prefix(err, r, "set ref '%s' in store '%s'", name, store->path);
@@ -322,7 +322,7 @@ static int sync_remaining(const struct cop_store *store, const char *path,
 		*slash = '\0';
 		fd = fs_open_plain(store->fd, parent, O_RDONLY | O_DIRECTORY, 0, err);
 		if (fd >= 0)
-			return fs_sync_directory(fd, err);
+			return mutant("unset-sync") ? 0 : fs_sync_directory(fd, err);
 		if (fd != -ENOENT)
 			return fd;
 	}

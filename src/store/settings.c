@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/mutant.h"
 #include "store/private.h"
 #include "json/json.h"
 
@@ -49,12 +50,12 @@ static int write_settings(struct cop_store *store, const json_t *settings,
 	r = fs_write_new(store->fd, tmp, text.data, text.size, 0600, err);
 	if (r < 0)
 		return r;
-	r = fs_sync_filesystem(store->fd, err);
+	r = mutant("settings-barrier") ? 0 : fs_sync_filesystem(store->fd, err);
 	if (r == 0 && renameat(store->fd, tmp, store->fd, SETTINGS) < 0)
 		r = err_errno(err, "rename '%s'", tmp);
 	if (r < 0)
 		(void)unlinkat(store->fd, tmp, 0);
-	return r < 0 ? r : fs_sync_directory(store->fd, err);
+	return r < 0 || mutant("settings-sync") ? r : fs_sync_directory(store->fd, err);
 }
 
 int settings_change(struct cop_store *store,

@@ -167,7 +167,8 @@ def main():
     parser.add_argument("--at", help="KIND:SEED, as it is printed with a violation")
     args = parser.parse_args()
     report = lab.Report("fuzz", args.seed)
-    top = lab.scratch("fuzz")
+    lab.own_mounts()
+    top = lab.in_memory("fuzz")
     STORE = top / "store"
     digest = lab.out(STORE, "commit", lab.make_tree(top / "tree", 1), "a")
     SEEDS["image"] = (STORE / "objects" / digest[:2] / digest[2:]).read_bytes()

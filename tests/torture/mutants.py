@@ -32,6 +32,8 @@ MUTANTS = {
     "second-barrier": [script("power.py", "--cuts", "60", "--file-system", "btrfs")],
     "ref-sync": [POWER, script("power.py", "--cuts", "60")],
     "format-sync": [script("power.py", "--cuts", "200", "--file-system", "ext4")],
+    **dict.fromkeys(("store-sync", "parent-sync", "meta-sync", "set-barrier", "unset-sync", "settings-barrier",
+                     "settings-sync", "eviction-sync"), [script("order.py")]),
     "export-sync": [script("power.py", "--cuts", "200", "--exports", "0.9")],
     "store-lock": [unit("lock"), unit("gc"), CROWD],
     "names-lock": [unit("lock"), unit("ref"), CROWD],
