@@ -4,15 +4,19 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Every byte as two digits. */
+#define ROW(d)                                                                          \
+	d "0" d "1" d "2" d "3" d "4" d "5" d "6" d "7" d "8" d "9" d "a" d "b" d "c" d \
+	  "d" d "e" d "f"
+static const char pairs[] = ROW("0") ROW("1") ROW("2") ROW("3") ROW("4") ROW("5") ROW("6")
+	ROW("7") ROW("8") ROW("9") ROW("a") ROW("b") ROW("c") ROW("d") ROW("e") ROW("f");
+
 char *hex_encode(const void *data, size_t size, char *text)
 {
-	static const char digits[] = "0123456789abcdef";
 	const uint8_t *bytes = data;
 
-	for (size_t i = 0; i < size; i++) {
-		text[2 * i] = digits[bytes[i] >> 4];
-		text[2 * i + 1] = digits[bytes[i] & 15];
-	}
+	for (size_t i = 0; i < size; i++)
+		memcpy(text + 2 * i, pairs + 2 * (size_t)bytes[i], 2);
 	text[2 * size] = '\0';
 	return text;
 }

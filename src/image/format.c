@@ -9,15 +9,20 @@
 #define FILTER_SEED 0x25bbe08fU
 
 /* In the order in which they are tried.  5 (lustre) exists in EROFS and is never used. */
+#define NAMESPACE(prefix, index)                  \
+	{                                         \
+		prefix, sizeof(prefix) - 1, index \
+	}
 static const struct {
 	const char *prefix;
+	uint8_t size;
 	uint8_t index;
 } namespaces[] = {
-	{"user.", 1},
-	{"system.posix_acl_access", 2},
-	{"system.posix_acl_default", 3},
-	{"trusted.", 4},
-	{"security.", 6},
+	NAMESPACE("user.", 1),
+	NAMESPACE("system.posix_acl_access", 2),
+	NAMESPACE("system.posix_acl_default", 3),
+	NAMESPACE("trusted.", IMAGE_TRUSTED),
+	NAMESPACE("security.", 6),
 };
 
 uint8_t image_type(uint32_t mode)
@@ -45,9 +50,10 @@ uint8_t image_type(uint32_t mode)
 uint8_t image_key_index(const char *key, size_t *ret_prefix_size)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(namespaces); i++) {
-		size_t size = strlen(namespaces[i].prefix);
+		size_t size = namespaces[i].size;
 
-		if (strncmp(key, namespaces[i].prefix, size) == 0) {
+		if (*key == *namespaces[i].prefix &&
+		    strncmp(key, namespaces[i].prefix, size) == 0) {
 			*ret_prefix_size = size;
 			return namespaces[i].index;
 		}

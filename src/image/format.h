@@ -195,14 +195,17 @@ uint32_t image_filter_bit(uint8_t index, const void *name, size_t size);
 #define OVERLAY_PREFIX_SIZE (sizeof(OVERLAY_PREFIX) - 1)
 #define OVERLAY_ESCAPE	    "overlay."
 #define OVERLAY_ESCAPE_SIZE (sizeof(OVERLAY_ESCAPE) - 1)
-#define OVERLAY_METACOPY    OVERLAY_PREFIX "metacopy"
-#define OVERLAY_REDIRECT    OVERLAY_PREFIX "redirect"
-#define OVERLAY_OPAQUE	    OVERLAY_PREFIX "opaque"
-#define OVERLAY_WHITEOUT    OVERLAY_PREFIX "whiteout"
-#define OVERLAY_WHITEOUTS   OVERLAY_PREFIX "whiteouts"
-#define USER_OPAQUE	    "user.overlay.opaque"
-#define USER_WHITEOUT	    "user.overlay.whiteout"
-#define USER_WHITEOUTS	    "user.overlay.whiteouts"
+/* The namespace of all these, and what stands of a key once it is taken off. */
+#define IMAGE_TRUSTED		4
+#define IMAGE_TRUSTED_NAME(key) ((key) + sizeof("trusted.") - 1)
+#define OVERLAY_METACOPY	OVERLAY_PREFIX "metacopy"
+#define OVERLAY_REDIRECT	OVERLAY_PREFIX "redirect"
+#define OVERLAY_OPAQUE		OVERLAY_PREFIX "opaque"
+#define OVERLAY_WHITEOUT	OVERLAY_PREFIX "whiteout"
+#define OVERLAY_WHITEOUTS	OVERLAY_PREFIX "whiteouts"
+#define USER_OPAQUE		"user.overlay.opaque"
+#define USER_WHITEOUT		"user.overlay.whiteout"
+#define USER_WHITEOUTS		"user.overlay.whiteouts"
 
 /* A metacopy value: version, its own size, flags, SHA-256; then the digest. */
 #define METACOPY_HEAD	   "\x00\x24\x00\x01"

@@ -51,6 +51,7 @@ enum plan_lead {
 	LEAD_NONE,
 	LEAD_METACOPY, /* METACOPY_HEAD, then the digest */
 	LEAD_REDIRECT, /* '/', then the payload */
+	N_LEADS,
 };
 
 /*
@@ -83,6 +84,7 @@ struct image_plan {
 	uint64_t n_items_max;
 	uint32_t *shared; /* items of the shared table, in its order */
 	uint32_t n_shared;
+	uint32_t lead_bits[N_LEADS]; /* in the filter, of the keys that have a lead */
 	char hex[PLAN_N_HEX][3];
 	uint32_t hex_positions[PLAN_N_HEX];
 	unsigned int version;

@@ -117,8 +117,14 @@ static int decode_ordinary(struct image_reader *reader, const struct entry *entr
 	return 0;
 }
 
-static int decode(struct image_reader *reader, const struct entry *entry,
-		  struct read_xattr *ret_xattr)
+static bool has_name(const struct entry *entry, const char *name)
+{
+	return entry->index == IMAGE_TRUSTED && entry->name_size == strlen(name) &&
+	       memcmp(entry->name, name, entry->name_size) == 0;
+}
+
+static int decode_other(struct image_reader *reader, const struct entry *entry,
+			struct read_xattr *ret_xattr)
 {
 	struct read_xattr xattr = {};
 	char key[KEY_MAX + 1];
@@ -134,10 +140,6 @@ static int decode(struct image_reader *reader, const struct entry *entry,
 
 		memmove(overlay, kept, strlen(kept) + 1);
 		r = decode_ordinary(reader, entry, key, &xattr);
-	} else if (strcmp(key, OVERLAY_METACOPY) == 0) {
-		r = decode_metacopy(reader, entry, &xattr);
-	} else if (strcmp(key, OVERLAY_REDIRECT) == 0) {
-		r = decode_redirect(reader, entry, &xattr);
 	} else if (strcmp(key, OVERLAY_OPAQUE) == 0 && entry->value_size == 1 &&
 		   *entry->value == 'y') {
 		xattr.kind = XATTR_ROOT_OPAQUE;
@@ -151,6 +153,27 @@ static int decode(struct image_reader *reader, const struct entry *entry,
 	xattr.filter_bit = image_filter_bit(entry->index, entry->name, entry->name_size);
 	*ret_xattr = xattr;
 	return 0;
+}
+
+/* Nearly all are one of two, whose keys need no second look. */
+static int decode(struct image_reader *reader, const struct entry *entry,
+		  struct read_xattr *ret_xattr)
+{
+	struct read_xattr xattr = {};
+	int r;
+
+	if (has_name(entry, IMAGE_TRUSTED_NAME(OVERLAY_METACOPY))) {
+		xattr.filter_bit = reader->metacopy_bit;
+		r = decode_metacopy(reader, entry, &xattr);
+	} else if (has_name(entry, IMAGE_TRUSTED_NAME(OVERLAY_REDIRECT))) {
+		xattr.filter_bit = reader->redirect_bit;
+		r = decode_redirect(reader, entry, &xattr);
+	} else {
+		r = decode_other(reader, entry, &xattr);
+	}
+	if (r == 0)
+		*ret_xattr = xattr;
+	return r;
 }
 
 static int shared_xattr(struct image_reader *reader, uint64_t reference_at,

@@ -188,6 +188,12 @@ static int start(struct image_reader *reader)
 	reader->memory = n_claims * sizeof(*reader->claims) +
 			 n_slots * sizeof(*reader->by_slot) +
 			 n_ids * sizeof(*reader->shared_by_id);
+	reader->metacopy_bit =
+		image_filter_bit(IMAGE_TRUSTED, IMAGE_TRUSTED_NAME(OVERLAY_METACOPY),
+				 strlen(IMAGE_TRUSTED_NAME(OVERLAY_METACOPY)));
+	reader->redirect_bit =
+		image_filter_bit(IMAGE_TRUSTED, IMAGE_TRUSTED_NAME(OVERLAY_REDIRECT),
+				 strlen(IMAGE_TRUSTED_NAME(OVERLAY_REDIRECT)));
 	return reader_claim(reader, 0, FIRST_INODE, "the header");
 }
 

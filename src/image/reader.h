@@ -101,7 +101,8 @@ struct image_reader {
 	size_t n_links, room_links;
 	size_t n_shared, room_shared;
 	size_t n_scratch, room_scratch;
-	uint64_t memory; /* of all that, in bytes */
+	uint64_t memory;		     /* of all that, in bytes */
+	uint32_t metacopy_bit, redirect_bit; /* in the filter; every file has both */
 	uint32_t next_number;
 };
 

@@ -48,7 +48,8 @@ static void emit_head(const struct image_plan *plan, uint8_t *data)
 }
 
 /* emit_item() - an xattr entry; returns its padded size.  @filter may be NULL. */
-static uint64_t emit_item(const struct plan_item *item, uint8_t *at, uint32_t *filter)
+static uint64_t emit_item(const struct image_plan *plan, const struct plan_item *item,
+			  uint8_t *at, uint32_t *filter)
 {
 	size_t prefix_size = strlen(image_key_prefix(item->index));
 	size_t name_size = plan_name_size(item, prefix_size);
@@ -74,7 +75,9 @@ static uint64_t emit_item(const struct plan_item *item, uint8_t *at, uint32_t *f
 	else if (item->lead == LEAD_REDIRECT)
 		*value = '/';
 	memcpy(value + lead_size, item->value, item->size);
-	*filter &= ~image_filter_bit(item->index, name, name_size);
+	*filter &= ~(item->lead != LEAD_NONE
+			     ? plan->lead_bits[item->lead]
+			     : image_filter_bit(item->index, name, name_size));
 	return image_entry_size(name_size, lead_size + item->size);
 }
 
@@ -107,7 +110,7 @@ static void emit_xattrs(const struct writer *writer, const struct plan_inode *in
 			reference += 4;
 			n_shared++;
 		} else {
-			entry += emit_item(&items[i], entry, &filter);
+			entry += emit_item(writer->plan, &items[i], entry, &filter);
 		}
 	}
 	assert(entry == at + inode->xattr_size);
@@ -121,7 +124,7 @@ static void emit_shared(const struct image_plan *plan, uint8_t *data)
 	uint32_t unused = 0;
 
 	for (uint32_t i = 0; i < plan->n_shared; i++)
-		at += emit_item(&plan->items[plan->shared[i]], at, &unused);
+		at += emit_item(plan, &plan->items[plan->shared[i]], at, &unused);
 }
 
 static uint32_t entry_position(const struct image_plan *plan, uint32_t directory,

@@ -217,7 +217,7 @@ static uint32_t hash_item(const struct plan_item *item, struct key_hash *last)
 /* count_pairs() - @same and @count of every item */
 static int count_pairs(struct image_plan *plan, struct cop_error *err)
 {
-	struct key_hash last[LEAD_REDIRECT + 1] = {};
+	struct key_hash last[N_LEADS] = {};
 	auto_free struct seen *seen = NULL;
 	size_t n_slots = 64;
 
@@ -301,10 +301,19 @@ static void measure(struct image_plan *plan, struct plan_inode *inode)
 	inode->xattr_size = (uint32_t)size;
 }
 
+static uint32_t trusted_bit(const char *key)
+{
+	const char *name = IMAGE_TRUSTED_NAME(key);
+
+	return image_filter_bit(IMAGE_TRUSTED, name, strlen(name));
+}
+
 int image_plan_xattrs(struct image_plan *plan, struct cop_error *err)
 {
 	int r = 0;
 
+	plan->lead_bits[LEAD_METACOPY] = trusted_bit(OVERLAY_METACOPY);
+	plan->lead_bits[LEAD_REDIRECT] = trusted_bit(OVERLAY_REDIRECT);
 	if (plan->n_items_max >= FREE_SLOT)
 		return err_set(err, -EFBIG, "write image: the tree has too many xattrs");
 	plan->items = malloc((size_t)(plan->n_items_max + 1) * sizeof(*plan->items));
