@@ -379,6 +379,9 @@ static int move_aside(struct changes *changes)
 	char path[PATH_MAX];
 	const char *slash = strrchr(from, '/');
 
+	/* No name in the tree is that of its root. */
+	if (from == changes->paths[0].path)
+		return -1;
 	(void)snprintf(path, sizeof(path), "%.*s/%c", (int)(slash - from), from,
 		       (char)('m' + changes_random(changes, 8)));
 	return rename_with(changes, from, path, 0, "rename");
