@@ -554,11 +554,21 @@ def our_runner_makes_users_and_files_of_the_build_tree(p):
 SLEEP = sh("touch /run/osbuild/mounts/here; sleep 1000", devices={"disk": LOOPBACK}, mounts=[ROOT])
 
 
+def has_descendant(pid, words):
+    """Does a process below @pid run the command @words?"""
+    listed = [line.split(None, 2) for line in subprocess.run(
+        ["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout.splitlines()]
+    below, found = {str(pid)}, True
+    while found:
+        found = {child for child, parent, _ in listed if parent in below} - below
+        below |= found
+    return any(child in below and args == words for child, _, args in listed)
+
+
 def start_sleeping(place):
     running = subprocess.Popen(place.command(manifest(sh(MKFS), SLEEP)), stdout=subprocess.DEVNULL,
                                stderr=subprocess.PIPE, text=True)
-    wait_for(lambda: str(place.top) in subprocess.run(["losetup", "-a"], capture_output=True, text=True).stdout
-             and subprocess.run(["pgrep", "-P", str(running.pid), "bwrap"], capture_output=True).returncode == 0)
+    wait_for(lambda: has_descendant(running.pid, "sleep 1000"))
     return running
 
 
@@ -584,7 +594,7 @@ def after_a_kill_the_next_run_cleans_up(p):
 def missing():
     if os.geteuid() != 0:
         return "needs root"
-    for program in ("bwrap", "losetup", "mkfs.ext4", "debugfs", "pgrep"):
+    for program in ("bwrap", "losetup", "mkfs.ext4", "debugfs", "ps"):
         if not shutil.which(program, path=os.environ["PATH"] + ":/usr/sbin:/sbin"):
             return f"needs {program}"
     if subprocess.run(["bwrap", "--ro-bind", "/", "/", "--unshare-pid", "--unshare-net", "true"],
