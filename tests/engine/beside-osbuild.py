@@ -7,6 +7,7 @@ manifest is built by both, and the trees must be the same: types, modes, owners,
 stage wrote, links, xattrs and contents, file systems inside of images included.  Where there is no
 such libdir nothing is compared, and that is said.
 """
+import functools
 import hashlib
 import json
 import os
@@ -62,7 +63,32 @@ SETTINGS = [
                                              "Install": {"WantedBy": ["multi-user.target"]}}}),
     stage("machine-id", {"first-boot": "yes"}),
 ]
+MORE_SETTINGS = [
+    stage("mkdir", {"paths": [{"path": f"/{name}", "parents": True} for name in (
+        "etc/udev/rules.d", "usr/lib/systemd/system", "etc/cron.daily", "etc/profile.d", "etc/security/limits.d",
+        "usr/lib/systemd/journald.conf.d", "usr/lib/systemd/logind.conf.d", "usr/lib/systemd/system-preset")]}),
+    stage("systemd-journald", {"filename": "10-a.conf", "config": {"Journal": {"Storage": "persistent"}}}),
+    stage("systemd-logind", {"filename": "10-a.conf", "config": {"Login": {"NAutoVTs": 0, "ReserveVT": 2}}}),
+    stage("shell.init", {"files": {"a": {"env": [{"key": "VAR", "value": "val"}]}}}),
+    stage("resolv-conf", {"nameserver": ["1.2.3.4"], "search": ["example.org"]}),
+    stage("pam.limits.conf", {"filename": "99-a.conf", "config": [
+        {"domain": "@a", "type": "hard", "item": "nofile", "value": 65536}]}),
+    stage("systemd.preset", {"presets": [{"name": "ssh.service", "state": "enable"}]}),
+    stage("cron.script", {"filename": "a", "interval": "daily", "simple": {"comment": ["a"], "command": "true"}}),
+    stage("udev.rules", {"filename": "/etc/udev/rules.d/a.rules", "rules": [{"comment": ["a"]}, [
+        {"key": "SUBSYSTEM", "op": "==", "val": "net"},
+        {"key": {"name": "ENV", "arg": "A"}, "op": "=", "val": "1"}]]}),
+    stage("gzip", {"filename": "a.gz"}, inputs={"file": FILE}),
+    stage("xz", {"filename": "a.xz"}, inputs={"file": FILE}),
+    stage("zstd", {"filename": "a.zst"}, inputs={"file": FILE}),
+]
+PARTITIONS = stage("sfdisk", {"label": "gpt", "uuid": UUID, "partitions": [
+    {"size": 8192, "start": 2048, "type": "c12a7328-f81f-11d2-ba4b-00a0c93ec93b", "uuid": UUID},
+    {"start": 10240, "type": "0FC63DAF-8483-4772-8E79-3D69D8477DE4", "uuid": "bbbbbbbb-bbbb-4ccc-8ddd-eeeeeeeeeeee"}]},
+    devices={"device": {"type": "org.osbuild.loopback", "options": {"filename": "disk.img"}}})
 MANIFESTS = {
+    "more": [{"name": "tree", "stages": MORE_SETTINGS}],
+    "disk": [{"name": "tree", "stages": [stage("truncate", {"filename": "disk.img", "size": "20M"}), PARTITIONS]}],
     "settings": [{"name": "tree", "stages": SETTINGS}],
     "ext4": [{"name": "tree", "stages": image("ext4", {"uuid": UUID, "label": "root"})}],
     "xfs": [{"name": "tree", "stages": image("xfs", {"uuid": UUID}, 320)}],
@@ -152,6 +178,43 @@ def run_both(top, name, pipelines):
     compare(top / "coppice" / export, top / "osbuild" / export, kind)
 
 
+def in_a_place(name, pipelines):
+    top = pathlib.Path(tempfile.mkdtemp(prefix="coppice-test-"))
+    run_both(top, name, pipelines)
+    shutil.rmtree(top)
+
+
+def files_of_osbuild(store):
+    return sorted(str(path.relative_to(store)) for path in store.rglob("*")
+                  if "coppice" not in path.relative_to(store).parts and path.name not in ("cache.lock", "object.lock"))
+
+
+def one_store_for_both():
+    """In a store that osbuild made ours is a subdirectory, and osbuild goes on with its own."""
+    top = pathlib.Path(tempfile.mkdtemp(prefix="coppice-test-"))
+    store, manifest = top / "store", top / "manifest.json"
+    manifest.write_text(json.dumps({"version": "2", "pipelines": [
+        {"name": "tree", "source-epoch": EPOCH, "stages": SETTINGS[:1]}]}))
+    more = ["--libdir", LIBDIR, "--store", store, "--export", "tree", "--checkpoint", "tree", "--cache-max-size",
+            "unlimited", "--json", manifest]
+    environment = {**os.environ, "PYTHONPATH": LIBDIR}
+
+    def run(*command):
+        done = subprocess.run([str(word) for word in [*command, *more]], capture_output=True, text=True, timeout=300,
+                              env=environment)
+        assert done.returncode == 0, f"{command[0]}: {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        return json.loads(done.stdout)["log"]
+
+    assert run(sys.executable, "-m", "osbuild", "--output-directory", top / "osbuild") != {}, "was built"
+    before = files_of_osbuild(store)
+    assert run(COPPICE, "osbuild", "--output-directory", top / "coppice") != {}, "was built"
+    assert files_of_osbuild(store) == before and (store / "coppice").is_dir()
+    assert run(COPPICE, "osbuild", "--output-directory", top / "coppice") == {}, "comes from our part"
+    assert run(sys.executable, "-m", "osbuild", "--output-directory", top / "osbuild") == {}, "comes from osbuild's"
+    compare(top / "coppice" / "tree", top / "osbuild" / "tree", None)
+    shutil.rmtree(top)
+
+
 def missing():
     if not LIBDIR:
         return "COPPICE_OSBUILD_LIBDIR names no libdir of osbuild's"
@@ -173,13 +236,13 @@ def main():
     if made:
         os.mkdir("/etc/containers")
     try:
-        for name, pipelines in MANIFESTS.items():
-            top = pathlib.Path(tempfile.mkdtemp(prefix="coppice-test-"))
+        claims = {name: functools.partial(in_a_place, name, pipelines) for name, pipelines in MANIFESTS.items()}
+        claims["one store for both"] = one_store_for_both
+        for name, claim in claims.items():
             print(f"[ RUN      ] {name}", flush=True)
             try:
-                run_both(top, name, pipelines)
+                claim()
                 print(f"[       OK ] {name}", flush=True)
-                shutil.rmtree(top)
             except Exception as problem:  # a comparison that breaks has failed, and the next still runs
                 failed += 1
                 print(f"{type(problem).__name__}: {problem}\n[  FAILED  ] {name}", flush=True)
