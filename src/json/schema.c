@@ -197,7 +197,7 @@ static int compile_properties(struct compiler *c, struct schema_node *node,
 	if (!node->properties)
 		return err_oom(c->err);
 	json_object_foreach ((json_t *)value, key, member) {
-		const struct schema_node *property;
+		const struct schema_node *property = NULL;
 		void **slot = map_slot(node->properties, key, strlen(key));
 		int r = slot ? get_node(c, node, keyword->name, key, member, &property)
 			     : err_oom(c->err);

@@ -196,11 +196,19 @@ bool json_text_utf8(struct json_text text, struct buf *buf)
 	bool whole = true;
 	uint32_t c;
 
-	while (json_text_next(&text, &c)) {
+	do {
+		const uint8_t *start = text.at;
+
+		/* Most texts are ASCII, and long. */
+		while (text.at < text.end && *text.at < 0x80 && *text.at != JSON_ESCAPE)
+			text.at++;
+		buf_append(buf, start, (size_t)(text.at - start));
+		if (!json_text_next(&text, &c))
+			break;
 		if (is_surrogate(c))
 			whole = false;
 		json_utf8(is_surrogate(c) ? 0xfffd : c, buf);
-	}
+	} while (text.at < text.end);
 	return whole;
 }
 
