@@ -23,6 +23,7 @@ static const struct kit_module modules[] = {
 	{"org.coppice.initramfs", stage_initramfs},
 	{"org.coppice.kernel", stage_kernel},
 	{"org.coppice.run", stage_run},
+	{"org.coppice.secrets", stage_secrets},
 	{"org.osbuild.chmod", stage_chmod},
 	{"org.osbuild.chown", stage_chown},
 	{"org.osbuild.copy", stage_copy},

@@ -38,6 +38,7 @@ int stage_noop(struct kit *kit);
 int stage_oci_archive(struct kit *kit);
 int stage_qemu(struct kit *kit);
 int stage_run(struct kit *kit);
+int stage_secrets(struct kit *kit);
 int stage_sfdisk(struct kit *kit);
 int stage_squashfs(struct kit *kit);
 int stage_systemd(struct kit *kit);

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "cli/build.h"
 #include "cli/progress.h"
+#include "cli/secrets.h"
 #include "engine/engine.h"
 #include "recipe/recipe.h"
 #include "store/store.h"
@@ -456,11 +457,15 @@ static int build(struct cli *cli, const char *path, struct manifest *manifest,
 			    .progress = cli->progress,
 			    .data = &display},
 	};
+	cleanup_with(secrets_done) struct secrets secrets = {};
 	auto_json *result = NULL;
 	struct cop_store *store;
-	int r;
+	int r = secrets_read(manifest, cli->lists[8], true, &secrets, err);
 
-	r = cli_store(cli, &store, err);
+	options.secrets = secrets.all;
+	options.n_secrets = secrets.n;
+	if (r == 0)
+		r = cli_store(cli, &store, err);
 	if (r == 0)
 		r = engine_build(store, manifest, places, &options, &result, err);
 	buf_done(&display.line);
@@ -516,7 +521,8 @@ const struct verb verb_build = {
 		  "look there for checkpoints before running a stage, and send them there",
 		  false},
 		 {"allow-weak-sandbox", 0, NULL,
-		  "run stages without what cannot be isolated on this machine", false}},
+		  "run stages without what cannot be isolated on this machine", false},
+		 SECRET_OPTION},
 	.min_args = 1,
 	.max_args = 1,
 	.run = run_build,

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cli/build.h"
+#include "cli/secrets.h"
 #include "json/json.h"
 
 static const char *member(const json_t *json, const char *name)
@@ -61,6 +62,7 @@ static void print_pipeline(const json_t *pipeline)
 static int run_explain(struct cli *cli, int argc, char **argv, struct cop_error *err)
 {
 	cleanup_with(build_places_done) struct build_places places = {};
+	cleanup_with(secrets_done) struct secrets secrets = {};
 	auto_ptr(manifest) manifest = NULL;
 	auto_json *json = NULL;
 	struct cop_store *store;
@@ -76,7 +78,9 @@ static int run_explain(struct cli *cli, int argc, char **argv, struct cop_error 
 	if (r == 0)
 		r = cli_store(cli, &store, err);
 	if (r == 0)
-		r = engine_explain(store, manifest, &json, err);
+		r = secrets_read(manifest, cli->lists[2], false, &secrets, err);
+	if (r == 0)
+		r = engine_explain(store, manifest, secrets.all, secrets.n, &json, err);
 	if (r < 0)
 		return r;
 	if (cli->json)
@@ -96,7 +100,8 @@ const struct verb verb_explain = {
 		"same for the stage\nbefore it. For a stage that would run, this names what "
 		"differs from the checkpoint that\nis nearest to it.",
 	.options = {{"libdir", 0, "DIR", "look for modules there first", true},
-		    {"host-tools", 0, NULL, "as for `build'", false}},
+		    {"host-tools", 0, NULL, "as for `build'", false},
+		    SECRET_OPTION},
 	.min_args = 1,
 	.max_args = 1,
 	.run = run_explain,

@@ -143,6 +143,18 @@ struct engine_monitor {
 	void *data;
 };
 
+/* manifest_secrets() - the names of the secrets that its stages want, as keys of an
+ * object; a new reference */
+int manifest_secrets(const struct manifest *manifest, json_t **ret_names,
+		     struct cop_error *err);
+
+/* struct engine_secret - a value for a name of manifest_secrets(); borrowed */
+struct engine_secret {
+	const char *name;
+	const char *value;
+	size_t size;
+};
+
 /*
  * struct engine_options
  * @exports: names of pipelines to build and export; NULL-terminated; none: every pipeline
@@ -162,6 +174,8 @@ struct engine_monitor {
  *            the shell fails, so does the build (-ECANCELED).  NULL: nowhere
  * @remote: name of a remote of the store: checkpoints are looked for there before a stage
  *          is run, and sent there; when it cannot be used that is noted.  NULL: none
+ * @secrets: a value for each name that the manifest wants, and for no other (-ENOKEY,
+ *           -EINVAL); they are in no key, log or message
  * @as_osbuild: as the command osbuild: without exports only sources are fetched, all of
  *              them; with exports all of them when anything has to be built; a failed
  *              tree is not kept; exports are merged into what is there, and their
@@ -180,6 +194,8 @@ struct engine_options {
 	unsigned int stage_timeout;
 	const char *break_at;
 	const char *remote;
+	const struct engine_secret *secrets;
+	size_t n_secrets;
 	bool as_osbuild, keep_nothing, export_as_caller;
 	const char *retry_command;
 	struct engine_monitor monitor;
@@ -203,11 +219,12 @@ int engine_build(struct cop_store *store, struct manifest *manifest,
  *
  * {"pipelines": [{"name", "id", "stages": [{"type", "id", "key", "cached", "digest"?,
  * "nearest"?, "differs"?}]}]}: "differs" has a line for each difference from the
- * checkpoint "nearest".  The manifest must have been loaded with places.  A new
- * reference.
+ * checkpoint "nearest".  The manifest must have been loaded with places.  A secret
+ * without a value among @secrets differs from every value.  A new reference.
  */
-int engine_explain(struct cop_store *store, struct manifest *manifest, json_t **ret_json,
-		   struct cop_error *err);
+int engine_explain(struct cop_store *store, struct manifest *manifest,
+		   const struct engine_secret *secrets, size_t n_secrets,
+		   json_t **ret_json, struct cop_error *err);
 
 /*
  * engine_run_command() - a command in the stage sandbox with a tree as /

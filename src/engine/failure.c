@@ -9,6 +9,7 @@
 
 #include "base/process.h"
 #include "engine/run.h"
+#include "store/secret.h"
 #include "store/store.h"
 
 /* Less than this is a full disk. */
@@ -79,8 +80,12 @@ static bool keep_tree(struct run *run, const struct manifest_stage *stage,
 		.keep_base = true,
 	};
 	struct cop_error reason = {};
+	struct cop_digest digest;
+	int r = object_commit_as(object, &options, &digest, &reason);
 
-	if (object_commit_as(object, &options, NULL, &reason) == 0)
+	if (r == 0 && run_is_private(run, stage))
+		r = object_mark_private(run->store, &digest, &reason);
+	if (r == 0)
 		return true;
 	run_note(run, "the failed tree could not be kept: %s", reason.message);
 	return false;

@@ -102,13 +102,14 @@ int key_describe(const struct manifest_stage *stage, const struct key_parts *par
 	const struct manifest_pipeline *pipeline = stage->pipeline;
 	json_t *epoch = pipeline->has_epoch ? json_integer(pipeline->epoch) : json_null();
 	json_t *json = json_pack(
-		"{s:i, s:s, s:s, s:s?, s:s?, s:s?, s:o, s:o, s:O*, s:o, s:o, s:o, s:o}",
+		"{s:i, s:s, s:s, s:s?, s:s?, s:s?, s:o, s:o, s:O*, s:O*, s:o, s:o, s:o, s:o}",
 		"version", KEY_VERSION, "id", stage->id, "type", stage->type, "base",
 		parts->base, "build", parts->build, "host", parts->host, "modules",
 		describe_modules(stage, parts->runner), "devices",
-		describe_devices(stage), "trees", parts->inputs, "options",
-		describe_options(stage), "inputs", describe_inputs(stage), "mounts",
-		describe_mounts(stage), "source-epoch", epoch);
+		describe_devices(stage), "trees", parts->inputs, "secrets",
+		parts->secrets, "options", describe_options(stage), "inputs",
+		describe_inputs(stage), "mounts", describe_mounts(stage), "source-epoch",
+		epoch);
 
 	if (!json)
 		return err_oom(err);

@@ -15,11 +15,13 @@
  * @host:   instead of that: key_of_host()
  * @runner: or NULL
  * @inputs: {pipeline id: its key} for its pipeline inputs; NULL without any
+ * @secrets: {name: digest} for a stage that wants some, else NULL
  */
 struct key_parts {
 	const char *base, *build, *host;
 	const struct module *runner;
 	json_t *inputs;
+	json_t *secrets;
 };
 
 /* key_describe() - everything that the key stands for, each by a name, as a new

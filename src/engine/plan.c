@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "engine/secrets.h"
 #include "engine/share.h"
 
 static const char *key_of_tree(const struct run *run, const struct manifest_stage *stage,
@@ -35,6 +36,36 @@ static int input_keys(const struct run *run, const struct manifest_stage *stage,
 	return 0;
 }
 
+static bool tree_is_private(const struct run *run, const struct manifest_stage *stage,
+			    const char *id)
+{
+	const struct run_pipeline *pipeline = run_find_maker(run, stage, id);
+	size_t n = pipeline ? pipeline->pipeline->n_stages : 0;
+
+	return n && pipeline->stages[n - 1].is_private;
+}
+
+/* Is a secret in it, in what it grows from, or in what it may copy from? */
+static bool stage_is_private(const struct run *run, const struct run_pipeline *pipeline,
+			     const struct manifest_stage *stage)
+{
+	size_t before = stage->number - 1;
+	const char *id;
+	json_t *options;
+
+	if (secrets_of_stage(stage) ||
+	    (before > 0 && pipeline->stages[before - 1].is_private) ||
+	    (stage->pipeline->build &&
+	     tree_is_private(run, stage, stage->pipeline->build)))
+		return true;
+	for (size_t i = 0; i < stage->n_inputs; i++)
+		if (strcmp(stage->inputs[i].origin, "org.osbuild.pipeline") == 0)
+			json_object_foreach (stage->inputs[i].references, id, options)
+				if (tree_is_private(run, stage, id))
+					return true;
+	return false;
+}
+
 static int pipeline_keys(const struct run *run, struct run_pipeline *pipeline,
 			 const char *host, struct cop_error *err)
 {
@@ -45,12 +76,17 @@ static int pipeline_keys(const struct run *run, struct run_pipeline *pipeline,
 	for (size_t i = 0; i < pipeline->pipeline->n_stages; i++) {
 		const struct manifest_stage *stage = &pipeline->pipeline->stages[i];
 		struct run_stage *own = &pipeline->stages[i];
-		auto_json *inputs = NULL;
+		auto_json *inputs = NULL, *secrets = NULL;
 		int r = input_keys(run, stage, &inputs, err);
+
+		if (r == 0)
+			r = secrets_digests(run, stage, &secrets, err);
 
 		if (build)
 			parts.build = key_of_tree(run, stage, build);
 		parts.inputs = inputs;
+		parts.secrets = secrets;
+		own->is_private = stage_is_private(run, pipeline, stage);
 		if (r == 0)
 			r = key_describe(stage, &parts, &own->parts, err);
 		if (r == 0)
@@ -179,8 +215,12 @@ static int fetch_start(struct run *run, struct run_pipeline *pipeline,
 	keys = calloc(n, sizeof(*keys));
 	if (!keys)
 		return err_oom(err);
+	/* From the first private stage on, no other store has such keys. */
 	for (size_t i = 0; i < n; i++)
-		keys[i] = pipeline->stages[pipeline->first + i].key;
+		if (pipeline->stages[pipeline->first + i].is_private)
+			n = i;
+		else
+			keys[i] = pipeline->stages[pipeline->first + i].key;
 	r = share_fetch(run->share, pipeline->pipeline->stages + pipeline->first, keys, n,
 			err);
 	return r > 0 ? find_start(run, pipeline, err) : r;

@@ -15,9 +15,11 @@
 
 #include "engine/plan.h"
 #include "engine/sandbox.h"
+#include "engine/secrets.h"
 #include "engine/share.h"
 #include "store/gc.h"
 #include "store/object.h"
+#include "store/secret.h"
 #include "store/store.h"
 #include "json/json.h"
 
@@ -206,6 +208,13 @@ static int report_cached(const struct build *build, size_t from, size_t to,
 {
 	char hex[COP_DIGEST_HEX + 1];
 
+	/* Whoever made it may have been killed before it was marked. */
+	if (to > from && build->pipeline->stages[to - 1].is_private) {
+		int r = object_mark_private(build->run->store, digest, err);
+
+		if (r < 0)
+			return r;
+	}
 	for (size_t i = from; i < to; i++) {
 		struct engine_stage_report report;
 		int r;
@@ -311,10 +320,13 @@ static int commit(struct build *build, const struct manifest_stage *stage,
 		r = keep(build, stage, outcome, &options, err);
 	if (r == -ENOSPC && run_make_room(run))
 		r = keep(build, stage, outcome, &options, err);
+	if (r == 0 && run_is_private(run, stage))
+		r = object_mark_private(run->store, &build->pipeline->digest, err);
+	else if (r == 0)
+		share_send(run->share, stage->id,
+			   build->pipeline->stages[stage->number - 1].key, meta);
 	if (r < 0)
 		return err_prefix(err, r, "keep the tree");
-	share_send(run->share, stage->id, build->pipeline->stages[stage->number - 1].key,
-		   meta);
 	flight_land(&build->flight);
 	build->unsaved_seconds = 0;
 	build->n_saved = stage->number;
@@ -596,6 +608,8 @@ static int prepare(struct run *run, struct cop_error *err)
 	if (r == 0)
 		r = make_pipelines(run, err);
 	if (r == 0)
+		r = secrets_check(run, err);
+	if (r == 0)
 		r = plan_keys(run, err);
 	if (r == 0)
 		r = workdir_new(run->store, "build", NULL, &run->workdir, err);
@@ -654,10 +668,14 @@ int engine_build(struct cop_store *store, struct manifest *manifest,
 	return r < 0 ? r : result_make(&run, ret_result, err);
 }
 
-int engine_explain(struct cop_store *store, struct manifest *manifest, json_t **ret_json,
-		   struct cop_error *err)
+int engine_explain(struct cop_store *store, struct manifest *manifest,
+		   const struct engine_secret *secrets, size_t n_secrets,
+		   json_t **ret_json, struct cop_error *err)
 {
-	cleanup_with(run_done) struct run run = {.store = store, .manifest = manifest};
+	const struct engine_options options = {.secrets = secrets,
+					       .n_secrets = n_secrets};
+	cleanup_with(run_done) struct run run = {
+		.store = store, .manifest = manifest, .options = &options};
 	int r = make_pipelines(&run, err);
 
 	if (r == 0)

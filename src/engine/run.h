@@ -11,10 +11,12 @@
 #include "store/lock.h"
 #include "store/workdir.h"
 
-/* struct run_stage - @parts: what @key is the hash of */
+/* struct run_stage - @parts: what @key is the hash of; @is_private: a secret is in its
+ * tree, or in something that this was made from */
 struct run_stage {
 	char key[SHA256_HEX + 1];
 	json_t *parts;
+	bool is_private;
 };
 
 /*
@@ -79,6 +81,9 @@ struct run_pipeline *run_maker_of(const struct run *run,
 				  const struct manifest_pipeline *pipeline);
 struct run_pipeline *run_find_maker(const struct run *run,
 				    const struct manifest_stage *stage, const char *id);
+
+/* run_is_private() - a secret is in what this stage makes */
+bool run_is_private(const struct run *run, const struct manifest_stage *stage);
 
 /* run_has_work() - the store has not got all of it */
 bool run_has_work(const struct run_pipeline *pipeline);

@@ -11,8 +11,9 @@
 #include "base/fs.h"
 #include "base/process.h"
 
-#define PASSWD_FD 12
-#define GROUP_FD  13
+#define PASSWD_FD  12
+#define GROUP_FD   13
+#define SECRETS_FD 14
 
 /* Enough for tools that look up who they are; nothing of the host's. */
 static const char passwd_text[] = "root:x:0:0:root:/root:/bin/sh\n"
@@ -200,6 +201,11 @@ static void add_interface(struct words *words, const struct sandbox *sandbox)
 	for (size_t i = 0; i < sandbox->n_binds; i++)
 		words_add(words, "--ro-bind", sandbox->binds[i].source,
 			  sandbox->binds[i].target, NULL);
+	if (sandbox->secrets) {
+		words_add(words, "--perms", "0400", "--ro-bind-data", NULL);
+		words_printf(words, "%d", SECRETS_FD);
+		words_add(words, "/run/osbuild/secrets", NULL);
+	}
 	add_bind(words, "--ro-bind", sandbox->work, "/api/arguments",
 		 "/run/osbuild/api/arguments");
 	add_bind(words, "--bind", sandbox->work, "/api/osbuild",
@@ -255,6 +261,14 @@ static int text_fd(const char *text, struct cop_error *err)
 	return sandbox_data_fd(text, strlen(text), err);
 }
 
+/* Only in memory, here and in the sandbox; -EBADF without any. */
+static int secrets_fd(const struct sandbox *sandbox, struct cop_error *err)
+{
+	return sandbox->secrets ? sandbox_data_fd(sandbox->secrets->data,
+						  sandbox->secrets->size, err)
+				: -EBADF;
+}
+
 static int run(const struct sandbox *sandbox, bool is_shell,
 	       struct process_options *options, int *ret_status, struct cop_error *err)
 {
@@ -283,11 +297,13 @@ static int run(const struct sandbox *sandbox, bool is_shell,
 int sandbox_run(const struct sandbox *sandbox, int *ret_status, struct cop_error *err)
 {
 	auto_close int passwd = text_fd(passwd_text, err),
-		       group = text_fd(group_text, err);
-	const struct process_fd fds[] = {{passwd, PASSWD_FD}, {group, GROUP_FD}};
+		       group = text_fd(group_text, err),
+		       secrets = secrets_fd(sandbox, err);
+	const struct process_fd fds[] = {
+		{passwd, PASSWD_FD}, {group, GROUP_FD}, {secrets, SECRETS_FD}};
 	struct process_options options = {
 		.fds = fds,
-		.n_fds = ARRAY_SIZE(fds),
+		.n_fds = sandbox->secrets ? 3 : 2,
 		.on_output = sandbox->on_output,
 		.data = sandbox->data,
 		.cancel_fd = sandbox->cancel_fd,
@@ -298,23 +314,32 @@ int sandbox_run(const struct sandbox *sandbox, int *ret_status, struct cop_error
 
 	if (passwd < 0 || group < 0)
 		return passwd < 0 ? passwd : group;
+	if (sandbox->secrets && secrets < 0)
+		return secrets;
 	return run(sandbox, false, &options, ret_status, err);
 }
 
 int sandbox_shell(const struct sandbox *sandbox, int *ret_status, struct cop_error *err)
 {
 	auto_close int passwd = text_fd(passwd_text, err),
-		       group = text_fd(group_text, err);
-	const struct process_fd fds[] = {
-		{0, 0}, {1, 1}, {2, 2}, {passwd, PASSWD_FD}, {group, GROUP_FD}};
+		       group = text_fd(group_text, err),
+		       secrets = secrets_fd(sandbox, err);
+	const struct process_fd fds[] = {{0, 0},
+					 {1, 1},
+					 {2, 2},
+					 {passwd, PASSWD_FD},
+					 {group, GROUP_FD},
+					 {secrets, SECRETS_FD}};
 	struct process_options options = {
 		.fds = fds,
-		.n_fds = ARRAY_SIZE(fds),
+		.n_fds = sandbox->secrets ? 6 : 5,
 		.foreground = true,
 		.cancel_fd = sandbox->cancel_fd,
 	};
 
 	if (passwd < 0 || group < 0)
 		return passwd < 0 ? passwd : group;
+	if (sandbox->secrets && secrets < 0)
+		return secrets;
 	return run(sandbox, true, &options, ret_status, err);
 }

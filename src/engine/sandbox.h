@@ -37,6 +37,7 @@ struct sandbox_bind {
  * @has_dev: @work has dev/, to be used as /dev, and the socket api/remoteloop
  * @lacking: what is not isolated, as SANDBOX_* bits
  * @binds:   further trees, below /run/osbuild
+ * @secrets: a document that only the module reads, /run/osbuild/secrets; NULL: none
  * @epoch:   SOURCE_DATE_EPOCH; NULL: unset
  * @serve_fd: when it is readable while the module runs, @serve is called with @data
  */
@@ -47,6 +48,7 @@ struct sandbox {
 	unsigned int lacking;
 	const struct sandbox_bind *binds;
 	size_t n_binds;
+	const struct buf *secrets;
 	const int64_t *epoch;
 	void (*on_output)(void *data, const char *bytes, size_t size);
 	void *data;

@@ -14,6 +14,7 @@
 #include "base/fs.h"
 #include "base/monotonic.h"
 #include "base/mount.h"
+#include "engine/secrets.h"
 #include "engine/stage.h"
 #include "json/json.h"
 
@@ -55,6 +56,32 @@ static void stage_done(struct stage *stage)
 	json_decref(stage->mounts);
 	free(stage->name);
 	free(stage->work);
+	if (stage->secrets.data)
+		explicit_bzero(stage->secrets.data, stage->secrets.size);
+	buf_done(&stage->secrets);
+	buf_done(&stage->partial);
+}
+
+/* The texts of an exception, which a result document shows, without secrets. */
+static json_t *clean_exception(const struct stage *stage, const json_t *exception)
+{
+	auto_json *clean = json_object();
+	const char *key;
+	json_t *value;
+
+	if (!stage->redacts)
+		return json_incref((json_t *)(uintptr_t)exception);
+	json_object_foreach ((json_t *)(uintptr_t)exception, key, value) {
+		auto_buf text = {};
+
+		if (!json_is_text(value))
+			continue;
+		(void)buf_append_text(&text, json_string_value(value));
+		if (text.failed || secrets_redact(stage->run->options, &text) < 0 ||
+		    json_object_set_new(clean, key, json_string(buf_text(&text))) < 0)
+			return NULL;
+	}
+	return TAKE_PTR(clean);
 }
 
 /* The last value wins; a message that is none takes the word back, as in osbuild. */
@@ -63,7 +90,8 @@ static int take_exception(void *data, const json_t *request, struct comm_fds *fd
 {
 	struct stage *stage = data;
 	const char *method = json_string_value(json_object_get(request, "method"));
-	const json_t *exception = json_object_get(request, "exception");
+	auto_json *exception =
+		clean_exception(stage, json_object_get(request, "exception"));
 	const char *value = json_string_value(json_object_get(exception, "value"));
 	const char *type = json_string_value(json_object_get(exception, "type"));
 
@@ -154,19 +182,23 @@ static void take_line(void *data, const char *id, const char *line)
 {
 	struct stage *stage = data;
 	const struct engine_monitor *monitor = stage->run->monitor;
-	auto_buf text = {};
+	auto_buf text = {}, entry = {};
 
+	if (buf_append_text(&text, line) < 0 ||
+	    (stage->redacts && secrets_redact(stage->run->options, &text) < 0))
+		return;
 	if (monitor->service_line) {
 		monitor->service_line(monitor->data, id,
-				      module_of_part(stage->manifest, id), line);
+				      module_of_part(stage->manifest, id),
+				      buf_text(&text));
 		return;
 	}
-	if (buf_printf(&text, "%s: %s\n", id, line) < 0)
+	if (buf_printf(&entry, "%s: %s\n", id, buf_text(&text)) < 0)
 		return;
-	(void)buf_append(&stage->outcome->log, text.data, text.size);
+	(void)buf_append(&stage->outcome->log, entry.data, entry.size);
 	if (stage->run->monitor->stage_output)
-		stage->run->monitor->stage_output(stage->run->monitor->data, text.data,
-						  text.size);
+		stage->run->monitor->stage_output(stage->run->monitor->data, entry.data,
+						  entry.size);
 }
 
 /* {name: the service's answer}, with the paths that the sandbox has. */
@@ -214,9 +246,8 @@ static int write_arguments(const struct stage *stage, struct cop_error *err)
 				    0444, err);
 }
 
-static void take_output(void *data, const char *bytes, size_t size)
+static void log_output(struct stage *stage, const char *bytes, size_t size)
 {
-	struct stage *stage = data;
 	struct buf *log = &stage->outcome->log;
 
 	(void)buf_append(log, bytes, size);
@@ -226,6 +257,31 @@ static void take_output(void *data, const char *bytes, size_t size)
 	}
 	if (stage->run->monitor->stage_output)
 		stage->run->monitor->stage_output(stage->run->monitor->data, bytes, size);
+}
+
+/* Whole lines, so that no secret is cut in two; one that does not end is cut all the
+ * same. */
+static void take_output(void *data, const char *bytes, size_t size)
+{
+	struct stage *stage = data;
+	struct buf *partial = &stage->partial;
+	auto_buf text = {};
+	const char *end;
+
+	if (!stage->redacts) {
+		log_output(stage, bytes, size);
+		return;
+	}
+	(void)buf_append(partial, bytes, size);
+	end = memrchr(buf_text(partial), '\n', partial->size);
+	if (!end && partial->size < LOG_SIZE && size > 0)
+		return;
+	size = end && size > 0 ? (size_t)(end + 1 - partial->data) : partial->size;
+	(void)buf_append(&text, buf_text(partial), size);
+	memmove(partial->data, partial->data + size, partial->size - size);
+	buf_truncate(partial, partial->size - size);
+	if (!text.failed && secrets_redact(stage->run->options, &text) == 0)
+		log_output(stage, buf_text(&text), text.size);
 }
 
 static int read_metadata(const struct stage *stage, struct cop_error *err)
@@ -270,6 +326,7 @@ static void describe_sandbox(struct stage *stage, struct sandbox *sandbox)
 		.lacking = stage->run->lacking,
 		.binds = stage->binds,
 		.n_binds = stage->n_binds,
+		.secrets = stage->secrets.size ? &stage->secrets : NULL,
 		.epoch =
 			manifest->pipeline->has_epoch ? &manifest->pipeline->epoch : NULL,
 		.on_output = take_output,
@@ -333,6 +390,8 @@ static int run_in_sandbox(struct stage *stage, struct cop_error *err)
 	start = monotonic_seconds();
 	if (r == 0)
 		r = run_module(stage, &sandbox, err);
+	if (stage->partial.size)
+		take_output(stage, "", 0);
 	stage->outcome->seconds = monotonic_seconds() - start;
 	stage->outcome->out_of_memory = count_oom_kills() > oom_kills;
 	if (r == 0)
@@ -350,6 +409,8 @@ static int prepare(struct stage *stage, struct cop_error *err)
 				     &stage->root, err);
 	if (r == 0 && stage->may_mount)
 		r = stage_make_dev(stage, err);
+	if (r == 0 && secrets_of_stage(stage->manifest))
+		r = secrets_document(stage->run, stage->manifest, &stage->secrets, err);
 	if (r == 0)
 		r = start_servers(stage, err);
 	if (r == 0)
@@ -385,6 +446,7 @@ int stage_run(struct run *run, const struct manifest_stage *manifest,
 		.work_fd = -EBADF,
 		.may_mount = !sandbox_describe(),
 		.listener = {.line = take_line, .data = &stage},
+		.redacts = run->options->n_secrets > 0 && run_is_private(run, manifest),
 	};
 	int r = cop_object_write(object, &stage.tree, err), ended;
 

@@ -20,6 +20,9 @@
  * @services:  of inputs, devices and mounts, in this order; n_services were started
  * @binds:     what inputs asked for, where we may not mount
  * @inputs, @devices, @mounts: for the arguments
+ * @secrets:   what the module reads of them
+ * @redacts:   what is printed is looked through for secrets, line by line; @partial is
+ *             the last, unfinished one
  */
 struct stage {
 	struct run *run;
@@ -41,6 +44,8 @@ struct stage {
 	size_t n_loop_devices;
 	const char *root;
 	json_t *inputs, *devices, *mounts;
+	struct buf secrets, partial;
+	bool redacts;
 	bool hurry;
 };
 

@@ -129,6 +129,9 @@ static int fill(struct kit *kit, const json_t *arguments, json_t *empty)
 		r = json_optional_string(paths, "mounts", "paths", &kit->mounts_path,
 					 kit->err);
 	if (r == 0)
+		r = json_optional_string(paths, "secrets", "paths", &kit->secrets_path,
+					 kit->err);
+	if (r == 0)
 		r = json_optional_object(arguments, "meta", "arguments", &meta, kit->err);
 	if (r == 0)
 		r = json_optional_string(meta, "id", "meta", &kit->id, kit->err);

@@ -24,6 +24,7 @@
  * @devices:      {name: {"path": absolute path or one below /dev}}, may be empty
  * @mounts:       {name: {"path": absolute path}}, may be empty
  * @mounts_path:  the directory below which everything is mounted
+ * @secrets_path: where the secrets of the stage are; NULL: at their usual place
  * @id:           of the stage, 64 hexadecimal digits; "" where nobody gave one
  * @source_epoch: seconds; -1 without one
  * @err:          to be filled on failure
@@ -37,6 +38,7 @@ struct kit {
 	json_t *devices;
 	json_t *mounts;
 	const char *mounts_path;
+	const char *secrets_path;
 	const char *id;
 	int64_t source_epoch;
 	struct cop_error *err;

@@ -60,14 +60,33 @@ static int take_field(struct decode *decode, const struct node *node,
 	return put(account->json, node->key, json_string(text), err);
 }
 
+static int take_secret(struct decode *decode, const struct node *node,
+		       struct cop_error *err)
+{
+	struct account *account = decode->item;
+	const char *name = NULL;
+	int r = decode_secret(decode, node, &name, err);
+
+	return r < 0 ? r : put(account->json, ACCOUNT_SECRET, json_string(name), err);
+}
+
 /* Never a password itself: a hash with a fresh salt is another one each time. */
 static int take_password(struct decode *decode, const struct node *node,
 			 struct cop_error *err)
 {
 	struct account *account = decode->item;
+	static const struct decode_field fields[] = {{"secret", take_secret}};
 	const char *text = NULL;
-	int r = decode_text(decode, node, &text, err);
+	int r;
 
+	if (node->kind == NODE_MAP) {
+		r = decode_map(decode, node, fields, ARRAY_SIZE(fields), "password", err);
+		if (r == 0 && !json_object_get(account->json, ACCOUNT_SECRET))
+			return decode_wrong(decode, node, err,
+					    "password: a hash or a secret is wanted");
+		return r;
+	}
+	r = decode_text(decode, node, &text, err);
 	if (r < 0)
 		return r;
 	if (strpbrk(text, ":\n") ||

@@ -239,3 +239,16 @@ int decode_map(struct decode *decode, const struct node *map,
 	}
 	return 0;
 }
+
+int decode_secret(const struct decode *decode, const struct node *node,
+		  const char **ret_name, struct cop_error *err)
+{
+	int r = decode_text(decode, node, ret_name, err);
+
+	if (r == 0 && !check_word(*ret_name))
+		return decode_wrong(decode, node, err,
+				    "secret: '%.64s' is not a name (lower-case letters, "
+				    "digits and -._); the value is given to the build",
+				    node->text);
+	return r;
+}

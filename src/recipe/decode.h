@@ -89,5 +89,9 @@ int decode_template(const struct decode *decode, const struct node *node,
 /* decode_open_beside() - the recipe's directory.  Return: an fd, or a negative errno. */
 int decode_open_beside(const struct recipe *recipe, struct cop_error *err);
 
+/* decode_secret() - the name of a secret */
+int decode_secret(const struct decode *decode, const struct node *node,
+		  const char **ret_name, struct cop_error *err);
+
 /* decode_files() - the key `files` */
 int decode_files(struct decode *decode, const struct node *node, struct cop_error *err);

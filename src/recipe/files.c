@@ -60,6 +60,13 @@ static int take_file_source(struct decode *decode, const struct node *node,
 	return 0;
 }
 
+static int take_file_secret(struct decode *decode, const struct node *node,
+			    struct cop_error *err)
+{
+	decode->file->content = "";
+	return decode_secret(decode, node, &decode->file->secret, err);
+}
+
 static int take_file_mode(struct decode *decode, const struct node *node,
 			  struct cop_error *err)
 {
@@ -104,7 +111,7 @@ static int take_file(struct decode *decode, const struct node *node,
 		{"path", take_file_path},    {"content", take_file_content},
 		{"data", take_file_content}, {"source", take_file_source},
 		{"mode", take_file_mode},    {"user", take_file_user},
-		{"group", take_file_group},
+		{"group", take_file_group},  {"secret", take_file_secret},
 	};
 	struct recipe_file *file = decode->file;
 	int r;
@@ -117,10 +124,13 @@ static int take_file(struct decode *decode, const struct node *node,
 		return r;
 	if (!file->path)
 		return decode_wrong(decode, node, err, "file without a path");
-	if (decode->has_content == (decode->source != NULL))
+	if (decode->has_content + (decode->source != NULL) + (file->secret != NULL) != 1)
 		return decode_wrong(decode, node, err,
-				    "file '%.128s': give one of content and source",
+				    "file '%.128s': give one of content, source and "
+				    "secret",
 				    file->path);
+	if (file->secret && !decode->has_mode)
+		file->mode = 0600;
 	return 0;
 }
 

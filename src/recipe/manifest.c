@@ -216,6 +216,8 @@ int stages_add_files(json_t *stages, const struct recipe_file *files, size_t n_f
 		const struct recipe_file *file = &files[i];
 		json_t *json;
 
+		if (file->secret)
+			continue;
 		if (checksum_of(file->sha256, &checksum) < 0)
 			return err_oom(err);
 		json = json_pack("{s:s, s:s, s:i}", "path", file->path, "checksum",
@@ -226,8 +228,8 @@ int stages_add_files(json_t *stages, const struct recipe_file *files, size_t n_f
 		    json_object_set_new(references, checksum.data, json_object()) < 0)
 			return err_oom(err);
 	}
-	if (n_files == 0)
-		return 0;
+	if (json_array_size(list) == 0)
+		return list ? 0 : err_oom(err);
 	return stages_add(
 		stages, "org.coppice.files",
 		json_pack("{s:o}", "files", files_input(json_incref(references))),
@@ -271,6 +273,9 @@ static int add_small_stages(json_t *stages, const struct recipe *recipe,
 	if (r >= 0 && recipe->hostname)
 		r = stages_add(stages, "org.osbuild.hostname", NULL,
 			       json_pack("{s:s}", "hostname", recipe->hostname), err);
+	/* As late as can be: what comes behind is never shared. */
+	if (r >= 0)
+		r = stages_add_secrets(stages, recipe, err);
 	if (r >= 0)
 		r = add_commands(stages, recipe->late_commands, err);
 	return r;
@@ -465,6 +470,8 @@ static int add_file_items(json_t *items, const struct recipe_file *files, size_t
 		const struct recipe_file *file = &files[i];
 		auto_buf data = {};
 
+		if (file->secret)
+			continue;
 		if (checksum_of(file->sha256, &checksum) < 0 ||
 		    append_base64(&data, file->content, file->size) < 0 ||
 		    json_object_set_new(items, checksum.data,

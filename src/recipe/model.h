@@ -40,7 +40,8 @@ struct recipe_group {
 };
 
 /* @content is what the file will hold, read when the recipe was; @user_name and
- * @group_name stand instead of the numbers, or are NULL */
+ * @group_name stand instead of the numbers, or are NULL; @secret: the name of what it
+ * will hold instead, or NULL */
 struct recipe_file {
 	const char *path;
 	const char *content;
@@ -49,6 +50,7 @@ struct recipe_file {
 	mode_t mode;
 	uint32_t user, group;
 	const char *user_name, *group_name;
+	const char *secret;
 };
 
 /*

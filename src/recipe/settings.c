@@ -333,8 +333,16 @@ static int add_groups_stage(json_t *stages, const struct recipe_settings *settin
 static int add_users_stage(json_t *stages, const struct recipe_settings *settings,
 			   struct cop_error *err)
 {
+	auto_json *accounts = json_deep_copy(settings->accounts);
+	const char *name;
+	json_t *account;
+
+	json_object_foreach (accounts, name, account)
+		(void)json_object_del(account, ACCOUNT_SECRET);
+	if (!accounts)
+		return err_oom(err);
 	return stages_add(stages, "org.osbuild.users", NULL,
-			  json_pack("{s:O}", "users", settings->accounts), err);
+			  json_pack("{s:O}", "users", accounts), err);
 }
 
 static int add_directories(json_t *stages, const struct recipe_settings *settings,

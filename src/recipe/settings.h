@@ -48,6 +48,10 @@ struct recipe_settings {
 	size_t n_packages;
 };
 
+/* In @accounts: the name of the secret that is the user's password, for no stage of
+ * osbuild. */
+#define ACCOUNT_SECRET "secret"
+
 /* settings_new() - empty; the recipe's from then on */
 int settings_new(struct recipe *recipe, struct cop_error *err);
 void settings_done(struct recipe_settings *settings);

@@ -14,6 +14,10 @@ int stages_add(json_t *stages, const char *type, json_t *inputs, json_t *options
 int stages_add_files(json_t *stages, const struct recipe_file *files, size_t n_files,
 		     struct cop_error *err);
 
+/* stages_add_secrets() - write what is given to the build by name, if anything is */
+int stages_add_secrets(json_t *stages, const struct recipe *recipe,
+		       struct cop_error *err);
+
 /* stages_add_owner() - who owns what @json describes: names where there are some */
 void stages_add_owner(json_t *json, uint32_t user, const char *user_name, uint32_t group,
 		      const char *group_name);

@@ -10,6 +10,7 @@
 #include "remote/block.h"
 #include "remote/private.h"
 #include "store/object.h"
+#include "store/secret.h"
 
 /* Objects that the remote is known to have, to choose a dictionary from. */
 #define NEAR_MAX 32
@@ -167,6 +168,11 @@ static int read_objects(struct push *push, struct cop_error *err)
 
 		if (r < 0)
 			return r;
+		if (object_is_private(store, &item->digest))
+			return err_set(err, -EPERM,
+				       "push '%s': the tree holds secrets of its build, "
+				       "which no remote may get; export it instead",
+				       item->ref ? item->ref : item->id);
 		if (find_object(push, &item->digest))
 			continue;
 		object = &push->objects[push->n_objects++];

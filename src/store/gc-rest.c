@@ -195,6 +195,8 @@ int gc_remove_rest(struct gc *gc, struct cop_error *err)
 
 	if (r == 0)
 		r = sweep_objects(&rest, "meta/damaged", err);
+	if (r == 0)
+		r = sweep_objects(&rest, "meta/private", err);
 	for (enum ref_class class = REF_NAME; class <= REF_FAILED && r == 0; class ++)
 		r = sweep_meta(&rest, ref_class_name(class), err);
 	if (r == 0)

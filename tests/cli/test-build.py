@@ -5,6 +5,7 @@
 A tiny distribution is packed from programs of this machine (tests/modules/sandbox.py),
 signed, and offered at a file: address.  Needs root, bubblewrap, dpkg-deb and gpg.
 """
+import base64
 import hashlib
 import importlib.util
 import json
@@ -550,6 +551,92 @@ def users_that_no_lock_foresees_have_numbers_of_their_letters(p):
     assert sorted(first) == ["d-hid", "den"] and all(900 <= n <= 999 for n in first.values()), first
     p.write(packages="[daemon-alpha, daemon-hidden]")
     assert {**accounts(p), **first} == accounts(p)
+
+
+TOKEN = "a token of more than sixty-five bytes: correct horse battery staple\nand a second line\n"
+HASH = "$6$rounds=5000$somesalt$whoever/reads/this/knows/more/than/she/should"
+
+
+def with_secrets(p):
+    p.write(more="  - path: /etc/token\n    secret: token\n"
+                 "user:\n  - name: anna\n    password: {secret: anna-pw}\n"
+                 "commands:\n  - run: cat /etc/token\n    late: true\n")
+    file = p.top / "token.txt"
+    file.write_text(TOKEN)
+    return {"environment": {"COPPICE_SECRET_ANNA_PW": HASH}}, ("--secret", f"token={file}")
+
+
+def holds(path):
+    """Do the bytes of a file, or of all files below, speak of a secret?"""
+    forms = [form.encode() for text in (*TOKEN.splitlines(), HASH) for form in
+             (text, text.encode().hex(), hashlib.sha256(text.encode()).hexdigest(),
+              base64.b64encode(text.encode()).decode()[:-4])]
+    forms += [hashlib.sha256(TOKEN.encode()).hexdigest().encode()]
+    files = [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file() and not one.is_symlink()]
+    return [str(one) for one in files if any(form in one.read_bytes() for form in forms)]
+
+
+def a_secret_is_in_the_tree_and_nowhere_else(p):
+    how, given = with_secrets(p)
+    remote = p.top / "remote"
+    remote.mkdir()
+    p.run("remote", "add", "team", f"file://{remote}")
+    result = p.run("build", p.recipe, *given, "--checkpoint", "all", "--remote", "team", **how)
+    tree = result.stdout.splitlines()[0].split("\t")[2]
+    assert p.run("cat", tree, "etc/token").stdout == TOKEN
+    assert f"\nanna:{HASH}:" in p.run("cat", tree, "etc/passwd").stdout
+    said = p.top / "said"
+    said.mkdir()
+    for i, words in enumerate((("manifest", p.recipe), ("inspect", p.recipe), ("explain", p.recipe, *given),
+                               ("--json", "explain", p.recipe), ("log", tree), ("refs", "--all"))):
+        (said / str(i)).write_text(p.run(*words, **how).stdout)
+    (said / "build").write_text(result.stdout + result.stderr)
+    (said / "verbose").write_text(p.run("-v", "build", p.recipe, *given, store=p.top / "other", **how).stderr)
+    assert "[secret token]" in (said / "verbose").read_text()
+    for store in (p.store, p.top / "other"):
+        kept = [path for path in store.iterdir() if path.name not in ("files", "objects")]
+        assert not [line for path in kept for line in holds(path)], kept
+    assert holds(p.store / "files"), "the search finds nothing anywhere"
+    for path in (p.top / "recipe.yaml", p.top / "recipe.yaml.lock", said, remote):
+        assert not holds(path), holds(path)
+    # The remote has what comes before, for the next store; the rest it neither has nor gets.
+    for words in (("push", "team", tree), ("push", "team", p.run("refs", "--all").stdout and result.stdout.split("\t")[1])):
+        assert "holds secrets" in p.error(*words), words
+    third = p.top / "third"
+    p.run("remote", "add", "team", f"file://{remote}", store=third)
+    assert "no" in p.error("pull", "team", tree, store=third)
+    states = re.findall(r"^\[\d+/\d+\] (\S+) +[0-9a-f]{12}  (ran|cached)",
+                        p.run("build", p.recipe, *given, "--remote", "team", store=third, **how).stderr, re.M)
+    assert ("org.osbuild.hostname", "cached") in states and ("org.coppice.secrets", "ran") in states, states
+
+
+def another_value_of_a_secret_is_another_checkpoint(p):
+    how, given = with_secrets(p)
+    p.run("build", p.recipe, *given, **how)
+    assert " ran" not in p.run("build", p.recipe, *given, **how).stderr
+    (p.top / "token.txt").write_text("another token\n")
+    result = p.run("build", p.recipe, *given, **how)
+    states = re.findall(r"^\[\d+/\d+\] (\S+) +[0-9a-f]{12}  (ran|cached)", result.stderr, re.M)
+    assert ("org.coppice.secrets", "ran") in states and ("org.coppice.deb.configure", "cached") in states, states
+    assert p.run("cat", result.stdout.split("\t")[2].split()[0], "etc/token").stdout == "another token\n"
+    assert "secrets" in p.run("explain", p.recipe).stdout
+
+
+def a_secret_without_a_value_is_named_before_anything_runs(p):
+    how, given = with_secrets(p)
+    p.run("lock", p.recipe)
+    line = p.error("build", p.recipe, **how)
+    assert "secret 'token' has no value; give --secret token=FILE, or set COPPICE_SECRET_TOKEN" in line, line
+    assert p.run("refs", "--all").stdout == ""
+    assert "nothing wants a secret" in p.error("build", p.recipe, *given, "--secret", f"tokn={p.recipe}", **how)
+    assert "is not NAME=FILE" in p.error("build", p.recipe, "--secret", "token", status=2, **how)
+    assert "No such file" in p.error("build", p.recipe, "--secret", f"token={p.top}/nowhere", **how)
+    line = p.error("build", p.recipe, *given, environment={"COPPICE_SECRET_ANNA_PW": "plain words of hers"})
+    assert "secret 'anna-pw' is no hash of a password" in line and "plain words" not in line, line
+    p.write(more="  - path: /etc/token\n    secret: A value?\n")
+    assert "recipe.yaml:" in p.error("build", p.recipe, status=2)
+    p.write(more="  - path: /etc/token\n    secret: token\n    content: x\n")
+    assert "give one of content, source and secret" in p.error("build", p.recipe, status=2)
 
 
 def two_builds_at_once_do_each_stage_once(p):

@@ -173,9 +173,9 @@ static void files_are_checked(void **state)
 		"r.yaml:4:9: path: '/etc/../motd' is not an absolute path without '.' "
 		"and '..'");
 	refuses(HEAD "files:\n- path: /a\n",
-		"r.yaml:4:3: file '/a': give one of content and source");
+		"r.yaml:4:3: file '/a': give one of content, source and secret");
 	refuses(HEAD "files:\n- path: /a\n  content: x\n  source: y\n",
-		"r.yaml:4:3: file '/a': give one of content and source");
+		"r.yaml:4:3: file '/a': give one of content, source and secret");
 	refuses(HEAD "files:\n- content: x\n", "r.yaml:4:3: file without a path");
 	refuses(HEAD "files:\n- path: /a\n  content: x\n  mode: 0o644\n",
 		"r.yaml:6:9: mode: '0o644' is not an octal mode such as 0644");
