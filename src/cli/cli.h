@@ -86,7 +86,7 @@ extern const struct verb verb_init, verb_status, verb_commit, verb_digest, verb_
 	verb_manifest, verb_build, verb_inspect, verb_explain, verb_osbuild, verb_help,
 	verb_gc, verb_verify, verb_pin, verb_unpin, verb_remote_add, verb_remote_list,
 	verb_doctor, verb_remote_probe, verb_remote_gc, verb_remote_rm, verb_push,
-	verb_pull;
+	verb_pull, verb_sbom;
 
 /* cli_store() - open the store (made on first use) and keep it in @cli */
 int cli_store(struct cli *cli, struct cop_store **ret_store, struct cop_error *err);

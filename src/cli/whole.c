@@ -21,7 +21,8 @@ const struct verb *const cli_verbs[] = {
 	&verb_remote_probe, &verb_remote_gc,
 	&verb_remote_rm,    &verb_status,
 	&verb_osbuild,	    &verb_doctor,
-	&verb_help,	    NULL,
+	&verb_sbom,	    &verb_help,
+	NULL,
 };
 
 int cli_become_whole(char **argv, struct cop_error *err)

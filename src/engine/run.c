@@ -13,6 +13,7 @@
 #include "base/monotonic.h"
 #include "base/text.h"
 
+#include "engine/foreign.h"
 #include "engine/plan.h"
 #include "engine/sandbox.h"
 #include "engine/secrets.h"
@@ -615,7 +616,9 @@ static int prepare(struct run *run, struct cop_error *err)
 		r = workdir_new(run->store, "build", NULL, &run->workdir, err);
 	if (r == 0)
 		r = share_new(run->store, run->options, &run->share, err);
-	return r < 0 ? r : plan_select(run, err);
+	if (r == 0)
+		r = plan_select(run, err);
+	return r < 0 ? r : foreign_check(run, err);
 }
 
 static int export_all(struct run *run, struct cop_error *err)

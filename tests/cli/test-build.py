@@ -639,6 +639,64 @@ def a_secret_without_a_value_is_named_before_anything_runs(p):
     assert "give one of content, source and secret" in p.error("build", p.recipe, status=2)
 
 
+def the_packages_of_a_tree_are_listed(p):
+    _, out = p.build()
+    tree = out.splitlines()[0].split("\t")[2]
+    plain = p.run("sbom", tree).stdout
+    assert plain == p.run("sbom", tree, environment={"TZ": "Pacific/Auckland"}).stdout
+    document = json.loads(plain)
+    assert document["spdxVersion"] == "SPDX-2.3" and document["dataLicense"] == "CC0-1.0", document
+    assert document["SPDXID"] == "SPDXRef-DOCUMENT" and tree in document["documentNamespace"], document
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", document["creationInfo"]["created"]), document
+    assert document["creationInfo"]["creators"][0].startswith("Tool: coppice-"), document
+    packages = {package["name"]: package for package in document["packages"]}
+    names = re.findall(r"^Package: (.*)", p.run("cat", tree, "var/lib/dpkg/status").stdout, re.M)
+    assert sorted(packages) == sorted([*names, "debian"]) and len(names) > 3, packages.keys()
+    ids = [package["SPDXID"] for package in document["packages"]]
+    assert len(set(ids)) == len(ids) and all(re.fullmatch(r"SPDXRef-[A-Za-z0-9.-]+", one) for one in ids), ids
+    tools = packages["tools"]
+    assert tools["versionInfo"] == "1:2.0-1~x+b1" and tools["licenseDeclared"] == "NOASSERTION", tools
+    assert tools["supplier"] == "Person: nobody (nobody@example.org)", tools
+    assert tools["externalRefs"][0]["referenceLocator"] == f"pkg:deb/debian/tools@1:2.0-1~x%2Bb1?arch={ARCHITECTURE}", tools
+    for package in document["packages"]:
+        assert package["downloadLocation"] == "NOASSERTION" and package["filesAnalyzed"] is False, package
+    related = {(one["spdxElementId"], one["relationshipType"], one["relatedSpdxElement"])
+               for one in document["relationships"]}
+    assert related == {("SPDXRef-DOCUMENT", "DESCRIBES", "SPDXRef-Tree"),
+                       *(("SPDXRef-Tree", "CONTAINS", one) for one in ids if one != "SPDXRef-Tree")}, related
+    locked = json.loads(p.run("sbom", tree, "--lock", p.top / "recipe.yaml.lock").stdout)
+    assert locked["documentNamespace"] != document["documentNamespace"]
+    lock = (p.top / "recipe.yaml.lock").read_text()
+    for package in locked["packages"][1:]:
+        assert f" {package['checksums'][0]['checksumValue']} " in lock, package
+    empty = p.top / "empty"
+    empty.mkdir()
+    p.run("commit", empty, "empty")
+    assert "lacks 'var/lib/dpkg/status'" in p.error("sbom", "empty")
+    assert "not a lock" in p.error("sbom", tree, "--lock", p.recipe, status=2)
+
+
+def an_architecture_that_does_not_run_here_is_told_before_the_first_stage(p):
+    manifest = p.top / "foreign.json"
+    foreign = "s390x" if ARCHITECTURE != "s390x" else "amd64"
+    first = {"type": "org.osbuild.hostname", "options": {"hostname": "x"}}
+    inputs = {"packages": {"type": "org.osbuild.files", "origin": "org.osbuild.source", "references": {}}}
+    runs = pathlib.Path(f"/proc/sys/fs/binfmt_misc/qemu-{foreign}").exists()
+    for architecture in (ARCHITECTURE, foreign):
+        unpack = {"type": "org.coppice.deb.unpack", "inputs": inputs,
+                  "options": {"architecture": architecture, "packages": []}}
+        manifest.write_text(json.dumps({"version": "2", "pipelines": [
+            {"name": "tree", "source-epoch": 1, "stages": [
+                {"type": "org.osbuild.mkdir", "options": {"paths": [{"path": "/etc"}]}}, first, unpack]}]}))
+        if architecture == ARCHITECTURE or runs:
+            p.run("build", manifest)
+            continue
+        result = p.run("build", manifest, status=1)
+        lines = result.stderr.strip().splitlines()
+        assert len(lines) == 1 and "org.osbuild" not in lines[0], lines
+        assert f"programs for {foreign} do not run here" in lines[0] and "qemu-user-static" in lines[0], lines
+
+
 def two_builds_at_once_do_each_stage_once(p):
     p.run("lock", p.recipe)
     jobs = [subprocess.Popen([COPPICE, "--store", p.store, "build", p.recipe], text=True, stdout=subprocess.PIPE,
