@@ -49,7 +49,7 @@ check-sharing: packages
 	@COPPICE_REMOTE_SECONDS=$(SECONDS) python3 tests/remote/test-servers.py $(BUILD)/coppice \
 		a_crowd_of_builders_never_leaves_a_name_that_cannot_be_pulled
 
-# Builds and boots the example images: minutes, and longer without KVM.
+# Builds and boots the example images: a quarter of an hour, and longer without KVM.
 check-images: packages
 	@tools/install-packages images
 	@$(MAKE) --no-print-directory all
