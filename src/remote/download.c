@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/monotonic.h"
 #include "base/text.h"
 #include "base/work.h"
 #include "remote/block.h"
@@ -23,10 +24,12 @@
 #define IN_FLIGHT  6
 /* On the way, waiting to be unpacked, or being unpacked: so much memory it may take. */
 #define IN_HAND 16
-/* What was received is kept for good after so many bytes: who is killed loses no more,
- * and what came while the last was being kept. */
-#define KEEP_BYTES (32 * MIB)
-#define STEP_MS	   500
+/* What was received is kept for good now and then: soon where it is much, later where it
+ * is little.  Each time costs a sync, and a rename for each file. */
+#define KEEP_BYTES     (32 * MIB)
+#define KEEP_MUCH_MS   2000
+#define KEEP_LITTLE_MS 10000
+#define STEP_MS	       500
 
 /* A file of several blocks on its way. */
 struct large {
@@ -72,6 +75,7 @@ struct download {
 	size_t n_in_hand;      /* ranges */
 	uint64_t n_not_kept;   /* bytes */
 	bool is_keeping;
+	int64_t kept_ms; /* when that was last ended */
 	uint64_t n_bytes, n_done;
 	struct cop_error failure;
 	bool has_failed; /* the workers */
@@ -335,6 +339,8 @@ static void drop_item(void *data, void *item)
 	struct download *download = data;
 	struct range *range = item;
 
+	if (item == data)
+		return;
 	request_done(&range->request);
 	(void)pthread_mutex_lock(&download->mutex);
 	download->n_in_hand--;
@@ -342,37 +348,32 @@ static void drop_item(void *data, void *item)
 	transport_wake(download->remote->transport);
 }
 
-/* Is it time?  Then it is the caller who does it. */
-static bool begin_keeping(struct download *download, uint64_t n_bytes)
+/* One of the workers keeps what came while the others go on. */
+static int keep(struct download *download, struct cop_error *err)
 {
-	bool is_time;
+	int r = receive_publish(download->staging, err);
 
 	(void)pthread_mutex_lock(&download->mutex);
-	download->n_not_kept += n_bytes;
-	is_time = download->n_not_kept >= KEEP_BYTES && !download->is_keeping;
-	if (is_time) {
-		download->is_keeping = true;
-		download->n_not_kept = 0;
-	}
+	download->is_keeping = false;
+	download->kept_ms = monotonic_ms();
 	(void)pthread_mutex_unlock(&download->mutex);
-	return is_time;
+	return r;
 }
 
-/* One of the workers keeps what came while the others go on. */
+/* An item is a range, or the download itself: then it is time to keep. */
 static int run_item(void *data, void *item, struct cop_error *err)
 {
 	struct download *download = data;
 	struct range *range = item;
-	uint64_t n_bytes = range->request.length;
-	int r = run_range(download, range, err);
+	int r;
 
-	drop_item(download, range);
-	if (r < 0 || !begin_keeping(download, n_bytes))
-		return r;
-	r = receive_publish(download->staging, err);
+	if (item == data)
+		return keep(download, err);
+	r = run_range(download, range, err);
 	(void)pthread_mutex_lock(&download->mutex);
-	download->is_keeping = false;
+	download->n_not_kept += range->request.length;
 	(void)pthread_mutex_unlock(&download->mutex);
+	drop_item(download, range);
 	return r;
 }
 
@@ -392,6 +393,27 @@ static void came(struct request *request)
 	}
 	/* The first failure of the workers is told by the end of their work. */
 	download->has_failed = work_add(download->work, range) < 0;
+	work_wake(download->work);
+}
+
+static void keep_sometimes(struct download *download)
+{
+	bool is_time = false;
+	int64_t ms;
+
+	(void)pthread_mutex_lock(&download->mutex);
+	ms = monotonic_ms() - download->kept_ms;
+	if (download->n_not_kept > 0 && !download->is_keeping)
+		is_time = ms >= (download->n_not_kept >= KEEP_BYTES ? KEEP_MUCH_MS
+								    : KEEP_LITTLE_MS);
+	if (is_time) {
+		download->is_keeping = true;
+		download->n_not_kept = 0;
+	}
+	(void)pthread_mutex_unlock(&download->mutex);
+	if (!is_time)
+		return;
+	(void)work_add(download->work, download);
 	work_wake(download->work);
 }
 
@@ -422,6 +444,7 @@ static int fetch(struct download *download, struct cop_error *err)
 			download->n_flying++;
 			r = transport_start(transport, request);
 		}
+		keep_sometimes(download);
 		remote_tell(download->remote, "fetching", download->n_done,
 			    download->n_bytes, "bytes");
 		if (download->n_flying == 0 && download->next_range == download->n_ranges)
@@ -442,6 +465,7 @@ static int fetch_and_keep(struct download *download, struct cop_error *err)
 	struct cop_error failure = {};
 	int r, worked;
 
+	download->kept_ms = monotonic_ms();
 	/* One more, since one may be keeping what came. */
 	r = work_new(&ops, download, work_default_threads() + 1, &download->work, err);
 	if (r < 0)

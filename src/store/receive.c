@@ -129,7 +129,10 @@ static int write_new(const struct staging *staging, const char *name, const void
 	if (fd < 0)
 		return fd;
 	r = write_holes(fd, data, size, 0);
-	return r == 0 && ftruncate(fd, (off_t)size) < 0 ? -errno : r;
+	/* Only whole blocks can be a hole at the end. */
+	if (r < 0 || size % VERITY_BLOCK != 0)
+		return r;
+	return ftruncate(fd, (off_t)size) < 0 ? -errno : 0;
 }
 
 int receive_bytes(struct staging *staging, const struct cop_digest *digest,
