@@ -7,6 +7,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import time
 
 from measure import COPPICE, TOP, Run, count, remove, sync
 from trees import debian_tree
@@ -79,6 +80,32 @@ class Remote:
                        stdout=subprocess.DEVNULL)
         self.coppice("remote-a", "remote", "add", "s3", "s3://bench/cache")
 
+    def build(self):
+        """What one store has built another exports, and runs nothing for it."""
+        manifest = self.work / "remote-manifest.json"
+        manifest.write_text(json.dumps({"version": "2", "pipelines": [
+            {"name": "tree", "source-epoch": 1_700_000_000, "stages": [
+                {"type": "org.osbuild.mkdir", "options": {"paths": [{"path": f"/{name}"}]}}
+                for name in "abcde"]}]}))
+        for store in ("remote-builder", "remote-empty"):
+            remove(self.work / store)
+            self.coppice(store, "remote", "add", "s3", "s3://bench/cache")
+        build = ["build", manifest, "--checkpoint", "all", "--remote", "s3"]
+        Run([COPPICE, "--store", self.work / "remote-builder", *build], env=self.environment)
+        out = self.work / "remote-out"
+        remove(out)
+        start = time.monotonic()
+        said = subprocess.run([COPPICE, "--store", self.work / "remote-empty", *build, "--export",
+                               "tree", "--output-directory", out], env=self.environment, check=True,
+                              capture_output=True, text=True).stderr
+        wall = time.monotonic() - start
+        if sorted(path.name for path in (out / "tree").iterdir()) != list("abcde"):
+            sys.exit("bench: what was exported is not what was built")
+        self.row("build into an empty store, all 5 stages on the remote",
+                 f"{wall:.1f} s, {said.count(' ran ')} stages run", "0 stages run")
+        for path in (out, self.work / "remote-builder", self.work / "remote-empty"):
+            remove(path)
+
     def packs(self):
         """The keys of everything below v1/p."""
         index = self.work / "remote-a" / "remotes" / "s3" / "journal"
@@ -126,4 +153,5 @@ class Remote:
                  f"{pulls[0][3]} requests, {pulls[0][2] / 1e6:.0f} MB; {wall / curl:.2f} times curl",
                  "1.5 times curl")
         self.row("the same bytes by curl, to files", f"{curl:.1f} s", "")
+        self.build()
         remove(self.work / "downloaded")

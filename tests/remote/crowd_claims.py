@@ -77,8 +77,11 @@ class Builder(threading.Thread):
                 self.odd.append(text)
 
     def run(self):
-        while time.monotonic() < self.end:
-            self.step()
+        try:
+            while time.monotonic() < self.end:
+                self.step()
+        except Exception as problem:  # or nobody hears of it
+            self.odd.append(repr(problem))
 
 
 def check(place, environment, number):
@@ -122,6 +125,7 @@ def a_crowd_of_builders_never_leaves_a_name_that_cannot_be_pulled(p):
         builder.join()
     total = {key: sum(b.counts[key] for b in builders) for key in builders[0].counts}
     print(f"{n} builders, seed {SEED}: {total}, {checks} checks", flush=True)
-    assert not [odd for b in builders for odd in b.odd], builders[0].odd
+    odd = [odd for builder in builders for odd in builder.odd]
+    assert not odd, odd
     assert total["push"] > 0 and check(p, direct, checks) > 0, total
 
