@@ -31,6 +31,7 @@ struct workdir {
 	int fd;
 	bool is_kept;  /* stays */
 	bool was_kept; /* is below views */
+	bool is_free;  /* nothing is mounted from it */
 };
 
 /* What a killed child had mounted goes a moment after it: the kernel takes down its mount
@@ -52,7 +53,7 @@ static void remove_directory(struct workdir *workdir)
 	char gone[FS_TEMPORARY_NAME + sizeof("tmp/gone-")], random[FS_TEMPORARY_NAME];
 	const char *name = workdir->name;
 
-	if (!unmount_patiently(workdir->fd))
+	if (!workdir->is_free && !unmount_patiently(workdir->fd))
 		return;
 	/* What is half removed must not look like a view. */
 	if (workdir->was_kept) {
@@ -254,6 +255,12 @@ int workdir_open_kept(struct cop_store *store, const char *id,
 void workdir_doom(struct workdir *workdir)
 {
 	workdir->is_kept = false;
+}
+
+void workdir_doom_free(struct workdir *workdir)
+{
+	workdir_doom(workdir);
+	workdir->is_free = true;
 }
 
 const char *workdir_id(const struct workdir *workdir)

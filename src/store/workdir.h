@@ -29,11 +29,13 @@ DEFINE_AUTO_PTR(workdir)
  * workdir_open_kept() - by its id.  Return: 0; -ENOENT: there is none; -EBUSY: another
  * process works on it; another negative errno.
  * workdir_doom() - it goes with its handle after all
+ * workdir_doom_free() - the same, and the caller knows that nothing is mounted from it
  */
 int workdir_keep(struct workdir *workdir, struct cop_error *err);
 int workdir_open_kept(struct cop_store *store, const char *id,
 		      struct workdir **ret_workdir, struct cop_error *err);
 void workdir_doom(struct workdir *workdir);
+void workdir_doom_free(struct workdir *workdir);
 
 /* workdir_id() - its name; borrowed */
 const char *workdir_id(const struct workdir *workdir);

@@ -441,7 +441,9 @@ static int commit(struct kept *kept, const struct kept_end *options,
 	if (r < 0)
 		return r;
 	r = object_commit_as(object, &commit_options, ret_digest, err);
-	if (r == 0)
+	if (r == 0 && overlay->is_frozen)
+		workdir_doom_free(workdir);
+	else if (r == 0)
 		workdir_doom(workdir);
 	else if (kept->mounted && view_prepare(&overlay->view, true, &again) < 0)
 		(void)err_prefix(err, r, "it is not mounted any more (%s)",
