@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Directories, files and symlinks of tmpfiles.d.  Whatever else the format knows (ages,
  * attributes, copies, removals) means nothing in a sandbox that lives for one module. */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/fs.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "modkit/root.h"
 #include "modkit/users.h"
@@ -117,8 +119,8 @@ static void make_link(int dir_fd, const char *name, const char *path, const char
 	}
 	if (anew)
 		(void)fs_replace_link_at(dir_fd, name, target, NULL);
-	else
-		(void)symlinkat(target, dir_fd, name);
+	else if (symlinkat(target, dir_fd, name) < 0 && errno != EEXIST)
+		log_debug("make link '%s': %m", path);
 }
 
 static int make(int root_fd, char *words[RUNNER_WORDS], const char *path,

@@ -69,7 +69,7 @@ static int add_reference(struct manifest *manifest, struct manifest_input *input
 {
 	auto_json *empty = json_object();
 	json_t *value = options ? options : empty;
-	const char *id;
+	const char *id = NULL;
 	int r;
 
 	if (!empty)

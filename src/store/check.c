@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/monotonic.h"
 #include "base/mutant.h"
 #include "digest/checksum.h"
@@ -151,8 +152,8 @@ void pool_mark_damaged(struct cop_store *store, const struct cop_digest *digest)
 	(void)pool_path(digest, path);
 	if (!store->read_only &&
 	    fstatat(store->fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    S_ISREG(st.st_mode))
-		(void)fchmodat(store->fd, path, DAMAGED_MODE, 0);
+	    S_ISREG(st.st_mode) && fchmodat(store->fd, path, DAMAGED_MODE, 0) < 0)
+		log_debug("mark '%s' as damaged: %m", path);
 }
 
 /* The rest of @fd through @add.  Return: 0 or a negative errno. */
@@ -231,7 +232,8 @@ static int open_marked(struct cop_store *store, const char *path)
 	if (fchmodat(store->fd, path, 0400, 0) < 0)
 		return -EACCES;
 	fd = openat(store->fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	(void)fchmodat(store->fd, path, DAMAGED_MODE, 0);
+	if (fchmodat(store->fd, path, DAMAGED_MODE, 0) < 0)
+		log_debug("mark '%s' as damaged again: %m", path);
 	return fd < 0 ? -EACCES : fd;
 }
 
