@@ -183,4 +183,4 @@ def wrong_options_are_told_before_anything_starts(p):
 
 
 if __name__ == "__main__":
-    sys.exit(testcli.run_claims(globals()))
+    sys.exit(testcli.run_claims(globals(), testcli.Place))
