@@ -4,10 +4,19 @@
 A claim is a function whose only argument is called p: a place of its own, made for it and
 closed after it.  Prints cmocka's marks, so that the summary counts claims.
 """
+import importlib.util
 
 
 class Skipped(Exception):
     """Raised by a claim that cannot be tried here."""
+
+
+def load(path):
+    """A script whose name is no module's, as a module."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def claims(namespace):

@@ -41,16 +41,6 @@ static int read_file(struct kit *kit, const json_t *json, struct file *file)
 	return owner_read(kit, json, file->path, &file->owner);
 }
 
-static int make_parents(struct kit *kit, const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	auto_free char *parent = strndup(path, slash ? (size_t)(slash - path) : 0);
-
-	if (!parent)
-		return err_oom(kit->err);
-	return *parent ? root_make_dirs(kit->tree_fd, parent, 0755, kit->err) : 0;
-}
-
 /* Owner before mode: chown takes set-id bits away. */
 static int fill(int fd, int input_fd, const struct file *file, struct cop_error *err)
 {
@@ -80,7 +70,7 @@ static int place(struct kit *kit, int input_fd, const struct file *file)
 {
 	auto_close int parent_fd = -EBADF, fd = -EBADF;
 	char name[NAME_MAX + 1], temporary[FS_TEMPORARY_NAME];
-	int r = make_parents(kit, file->path);
+	int r = root_make_parents(kit->tree_fd, file->path, 0755, kit->err);
 
 	if (r < 0)
 		return r;

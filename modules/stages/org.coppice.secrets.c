@@ -56,22 +56,12 @@ static int read_value(struct kit *kit, const json_t *document, const char *name,
 
 /* --- files --- */
 
-static int make_parents(struct kit *kit, const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	auto_free char *parent = strndup(path, slash ? (size_t)(slash - path) : 0);
-
-	if (!parent)
-		return err_oom(kit->err);
-	return *parent ? root_make_dirs(kit->tree_fd, parent, 0755, kit->err) : 0;
-}
-
 static int place(struct kit *kit, const char *path, const struct buf *value, mode_t mode,
 		 const struct owner *owner)
 {
 	auto_close int parent_fd = -EBADF, fd = -EBADF;
 	char name[NAME_MAX + 1];
-	int r = make_parents(kit, path);
+	int r = root_make_parents(kit->tree_fd, path, 0755, kit->err);
 
 	if (r < 0)
 		return r;

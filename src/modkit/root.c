@@ -82,6 +82,14 @@ int root_make_dirs(int root_fd, const char *path, mode_t mode, struct cop_error 
 	return 0;
 }
 
+int root_make_parents(int root_fd, const char *path, mode_t mode, struct cop_error *err)
+{
+	const char *slash = strrchr(path, '/');
+	auto_free char *parent = strndup(path, slash ? (size_t)(slash - path) : 0);
+
+	return parent ? root_make_dirs(root_fd, parent, mode, err) : err_oom(err);
+}
+
 int root_replace(int root_fd, const char *path, const void *data, size_t size,
 		 mode_t mode, struct cop_error *err)
 {

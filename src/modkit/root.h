@@ -23,6 +23,9 @@ int root_open_parent(int root_fd, const char *path, char ret_name[NAME_MAX + 1],
  * new ones get exactly @mode */
 int root_make_dirs(int root_fd, const char *path, mode_t mode, struct cop_error *err);
 
+/* root_make_parents() - root_make_dirs() of what stands before the last '/' of @path */
+int root_make_parents(int root_fd, const char *path, mode_t mode, struct cop_error *err);
+
 /* root_replace() - fs_replace_at() of a file whose directory exists; a symlink at @path
  * is replaced, not followed */
 int root_replace(int root_fd, const char *path, const void *data, size_t size,

@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """test-boot.py COPPICE: `boot`, with a program in QEMU's place that tells how it was called."""
-import importlib.util
 import json
 import os
 import pathlib
@@ -13,21 +12,16 @@ import time
 import uuid
 
 sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from claims import load  # noqa: E402
+
 COPPICE = sys.argv[1]
 ESP = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
 BIOS = "21686148-6449-6E6F-744E-656564454649"
 LINUX = "0FC63DAF-8483-4772-8E79-3D69D8477DE4"
 
 
-def load(name):
-    path = pathlib.Path(__file__).resolve().parent / name
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-testcli = load("test-cli.py")
+testcli = load(pathlib.Path(__file__).resolve().with_name("test-cli.py"))
 
 FAKE = """#!/usr/bin/env python3
 import json, os, sys, time

@@ -7,7 +7,6 @@ signed, and offered at a file: address.  Needs root, bubblewrap, dpkg-deb and gp
 """
 import base64
 import hashlib
-import importlib.util
 import json
 import os
 import pathlib
@@ -19,17 +18,10 @@ import tarfile
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from claims import run_claims  # noqa: E402
+from claims import load, run_claims  # noqa: E402
 
 COPPICE = os.path.abspath(sys.argv[1])
 TOP = pathlib.Path(sys.argv[2])
-
-
-def load(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 sandbox = load(TOP / "tests" / "modules" / "sandbox.py")

@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """test-care.py COPPICE: what keeps a store well, as a person meets it: gc, verify, pins."""
-import importlib.util
 import json
 import os
 import pathlib
@@ -13,18 +12,13 @@ import sys
 import time
 
 sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from claims import load  # noqa: E402
+
 COPPICE = sys.argv[1]
 
 
-def load(name):
-    path = pathlib.Path(__file__).resolve().parent / name
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-testcli = load("test-cli.py")
+testcli = load(pathlib.Path(__file__).resolve().with_name("test-cli.py"))
 
 
 def fill(tree, seed, size=100_000):
