@@ -79,9 +79,13 @@ def only_plain_modules(place):
                {"schema_2": {"options": {}, "devices": {}, "mounts": {}, "inputs": {}}})
 
 
-def leftovers(place):
-    """Work directories, mounts, loop devices and processes that belong to the place."""
-    found = [str(path) for path in (place.store / "tmp").rglob("*")]
+def work_directories(place):
+    return [str(path) for path in (place.store / "tmp").rglob("*")]
+
+
+def still_running(place):
+    """Mounts, loop devices and processes that belong to the place."""
+    found = []
     for mounts in pathlib.Path("/proc").glob("[0-9]*/mountinfo"):
         try:
             found += [f"{mounts}: {line}" for line in mounts.read_text().splitlines() if str(place.top) in line]
@@ -102,11 +106,15 @@ def leftovers(place):
     return found
 
 
-def await_nothing_left(p, seconds=10):
+def leftovers(place):
+    return work_directories(place) + still_running(place)
+
+
+def await_nothing_left(p, look=leftovers, seconds=10):
     end = time.monotonic() + seconds
-    while leftovers(p) and time.monotonic() < end:
+    while look(p) and time.monotonic() < end:
         time.sleep(0.1)
-    assert not leftovers(p), leftovers(p)
+    assert not look(p), look(p)
 
 
 def an_interrupt_ends_a_build_at_once(p):
@@ -166,6 +174,9 @@ def a_killed_run_is_cleaned_up_by_the_next(p):
     with started(p, with_disk(p, "echo begun; sleep 100")) as process:
         process.kill()
         process.wait(30)
+    # A view that is still mounted would be left for the run after the next.
+    await_nothing_left(p, still_running)
+    assert work_directories(p), "this test proves nothing"
     p.build(two(sh("echo 1 > f")), "--export", "tree")
     await_nothing_left(p)
     assert (p.output / "tree" / "f").read_text() == "1\n"
