@@ -40,11 +40,14 @@ static void take_output(void *data, const char *bytes, size_t size)
 	struct console *console = data;
 	size_t keep;
 
+	/* What still comes is QEMU's word that we end it. */
+	if (console->found)
+		return;
 	if (!console->cli->quiet) {
 		(void)fwrite(bytes, 1, size, stdout);
 		(void)fflush(stdout);
 	}
-	if (!console->expected || console->found)
+	if (!console->expected)
 		return;
 	/* NULs would hide what follows. */
 	for (size_t i = 0; i < size; i++)
