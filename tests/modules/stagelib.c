@@ -47,7 +47,8 @@ static json_t *arguments_of(struct world *world, const char *options)
 {
 	auto_free char *text = strdup(options);
 	static const char *const file_inputs[] = {"image", "file"};
-	auto_buf tree = {}, input = {}, mounts = {}, mount = {}, device = {};
+	auto_buf tree = {}, input = {}, mounts = {}, mount = {}, device = {},
+		 secrets = {};
 	json_t *parsed = NULL, *arguments;
 
 	for (char *c = text; *c; c++)
@@ -59,6 +60,7 @@ static json_t *arguments_of(struct world *world, const char *options)
 	(void)buf_printf(&mounts, "%s/mounts", world->path);
 	(void)buf_printf(&mount, "%s/mounts/m", world->path);
 	(void)buf_printf(&device, "%s/disk", world->path);
+	(void)buf_printf(&secrets, "%s/secrets", world->path);
 	arguments = json_pack(
 		"{s:s, s:o, s:{s:{s:s}, s:{s:s}, s:{s:s}}, s:{s:{s:s}}, s:{s:{s:s}, s:{}},"
 		" s:{s:s}, s:{s:s}}",
@@ -72,6 +74,9 @@ static json_t *arguments_of(struct world *world, const char *options)
 		(void)json_object_set_new(json_object_get(arguments, "meta"),
 					  "source-epoch",
 					  json_integer(world->source_epoch));
+	if (world->has_secrets)
+		(void)json_object_set_new(json_object_get(arguments, "paths"), "secrets",
+					  json_string(secrets.data));
 	for (size_t i = 0; world->file && i < ARRAY_SIZE(file_inputs); i++)
 		(void)json_object_set_new(
 			json_object_get(arguments, "inputs"), file_inputs[i],

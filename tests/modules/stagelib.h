@@ -18,6 +18,7 @@ struct world {
 	int64_t source_epoch; /* -1 at first: none */
 	const char *file;     /* the one of the inputs "image" and "file"; NULL: none */
 	bool only_tree;	      /* "tree" is the only input, for stages that take all */
+	bool has_secrets;     /* the file "secrets" is the document of secrets */
 	struct cop_error err;
 };
 
