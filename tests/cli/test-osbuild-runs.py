@@ -20,6 +20,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from claims import Skipped, run_claims  # noqa: E402
+from left import held  # noqa: E402
 from osbuild_place import SHELL, Place, add_module, need_sandbox, sh, two  # noqa: E402
 
 SIZE = 20 * 2048  # sectors of the disk that stages write to
@@ -84,26 +85,7 @@ def work_directories(place):
 
 
 def still_running(place):
-    """Mounts, loop devices and processes that belong to the place."""
-    found = []
-    for mounts in pathlib.Path("/proc").glob("[0-9]*/mountinfo"):
-        try:
-            found += [f"{mounts}: {line}" for line in mounts.read_text().splitlines() if str(place.top) in line]
-        except OSError:  # a process that has ended meanwhile
-            pass
-    for backing in pathlib.Path("/sys/block").glob("loop*/loop/backing_file"):
-        try:
-            text = backing.read_text()
-        except OSError:
-            continue
-        found += [f"{backing}: {text}"] if place.top.name in text else []
-    for line in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = line.read_bytes()
-        except OSError:
-            continue
-        found += [f"{line}: {words}"] if str(place.top).encode() in words else []
-    return found
+    return held(place.top)
 
 
 def leftovers(place):
