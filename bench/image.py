@@ -13,16 +13,13 @@ class Image(Minbase):
 
     def __init__(self, work, rounds):
         super().__init__(work, rounds)
-        self.number = 0
-        self.store = work / "store-image-disk"
+        self.store = None
 
     def mmdebstrap(self):
         lock = self.recipe.with_suffix(".yaml.lock").read_text()
         packages = re.findall(r"^package (?!base |build )\S+ (\S+) ", lock, re.M)
-        target = self.work / "mmdebstrap"
-        remove(target)
         return Run(["mmdebstrap", "--variant=minbase", "--quiet",
-                    f"--include={','.join(packages)}", "trixie", target,
+                    f"--include={','.join(packages)}", "trixie", self.fresh("mmdebstrap"),
                     f"deb [trusted=yes] copy:{self.repository} ./"])
 
     def build(self, recipe, only=None):
@@ -46,7 +43,7 @@ class Image(Minbase):
 
     def steps(self):
         """One round of changes, on a store that has the tree and the tools."""
-        remove(self.store)
+        self.store = self.fresh("store-disk")
         Run([COPPICE, "--store", self.store, "init"])
         (self.store / "sources").mkdir(exist_ok=True)
         Run(["cp", "-al", self.sources / "sources" / "org.osbuild.files",
@@ -68,6 +65,7 @@ class Image(Minbase):
         for name, runs in results.items():
             lines.append(f"| {name} | {median(runs):.2f} | {median(runs, 'cpu'):.2f} |")
         rounds = [self.steps() for _ in range(self.rounds)]
+        remove(self.built)
         lines += ["", "| after that | wall s | wanted | CPU s |", "|---|---|---|---|"]
         for name, (_, wanted) in rounds[0].items():
             runs = [one[name][0] for one in rounds]

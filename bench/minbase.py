@@ -3,8 +3,9 @@
 import json
 import shutil
 import subprocess
+import time
 
-from measure import COPPICE, TOP, Group, Run, median, ratio, remove, rotate
+from measure import COPPICE, TOP, Group, Run, median, ratio, remove, rotate, sync
 
 
 class Minbase:
@@ -20,6 +21,22 @@ class Minbase:
         Run([COPPICE, "--store", self.sources, "lock", self.recipe])
         self.repository = work / f"repository-{self.name}"
         self.make_repository()
+        self.number = 0
+        self.clean()
+
+    def clean(self):
+        """Take away what an earlier run left, and wait until ext4 has forgotten it."""
+        self.built = self.work / f"rounds-{self.name}"
+        if self.built.exists():
+            remove(self.built)
+            sync()
+            time.sleep(65)
+        self.built.mkdir()
+
+    def fresh(self, kind):
+        """A place that was never there; all go at the end."""
+        self.number += 1
+        return self.built / f"{kind}-{self.number}"
 
     def make_repository(self):
         """A flat repository of just these packages, as mmdebstrap wants one."""
@@ -39,16 +56,13 @@ class Minbase:
 
     def coppice(self):
         """Into a store that has the packages and nothing else, commit included."""
-        store = self.work / "store-build"
-        remove(store)
+        store = self.fresh("store")
         Run([COPPICE, "--store", store, "init"])
         Run(["cp", "-al", self.sources / "sources" / "org.osbuild.files", store / "sources/"])
         return Run([COPPICE, "-q", "--store", store, "build", self.work / f"{self.name}.json"])
 
     def mmdebstrap(self):
-        target = self.work / "mmdebstrap"
-        remove(target)
-        return Run(["mmdebstrap", "--variant=minbase", "--quiet", "trixie", target,
+        return Run(["mmdebstrap", "--variant=minbase", "--quiet", "trixie", self.fresh("mmdebstrap"),
                     f"deb [trusted=yes] copy:{self.repository} ./"])
 
     def take_manifest(self):

@@ -2,8 +2,7 @@
 """Sharing a large tree through S3: the Ceph gateway on the loopback, its data in memory."""
 import json
 import os
-import pathlib
-import shutil
+import shlex
 import statistics
 import subprocess
 import sys
@@ -21,7 +20,9 @@ class Remote:
     """Push, push of a change, pull; and curl for the bytes that the pull has to fetch."""
 
     def __init__(self, work, rounds):
-        self.work, self.rounds = work, rounds
+        # All that is written goes in the end: what is deleted while we measure makes every new
+        # inode of ext4 dear.
+        self.trees, self.work, self.rounds = work, work / "remote-rounds", rounds
         self.rows = []
 
     def coppice(self, store, *args):
@@ -38,8 +39,12 @@ class Remote:
         self.rows.append(f"| {what} | {value} | {wanted} |")
 
     def table(self):
+        if self.work.exists():
+            remove(self.work)
+            sync()
+            time.sleep(65)
+        self.work.mkdir()
         ceph = self.work / "ceph"
-        remove(ceph)
         started = subprocess.run([TOP / "tools" / "ceph-up", ceph, str(PORT)], check=False)
         if started.returncode:
             sys.exit("bench: Ceph does not start (tools/install-packages ceph)")
@@ -50,20 +55,18 @@ class Remote:
             self.measure()
         finally:
             subprocess.run([TOP / "tools" / "ceph-down", ceph], check=True)
+            remove(self.work)
         return ("sharing a tree through S3 (Ceph gateway, loopback)",
                 ["| what | measured | wanted |", "|---|---|---|", *self.rows])
 
     def prepare(self):
         """Stores with the tree, and with the tree after one package more."""
-        tree = debian_tree(self.work)
+        self.tree = tree = debian_tree(self.trees)
         self.entries, self.size = count(tree)
-        for store in ("remote-a", "remote-b", "remote-c"):
-            remove(self.work / store)
         self.coppice("remote-a", "commit", tree, "tree")
         changed = self.work / "tree-changed"
-        remove(changed)
         subprocess.run(["cp", "-a", "--reflink=auto", tree, changed], check=True)
-        package = min((self.work / "store-packages" / "sources" / "org.osbuild.files").iterdir(),
+        package = min((self.trees / "store-packages" / "sources" / "org.osbuild.files").iterdir(),
                       key=lambda path: (abs(path.stat().st_size - 300_000), path.name))
         folder = changed / "opt" / "one-more"
         folder.mkdir(parents=True)
@@ -75,7 +78,6 @@ class Remote:
                     file.write(b"\n")
         self.changed_bytes = count(folder)[1]
         self.coppice("remote-a", "commit", changed, "changed")
-        remove(changed)
         subprocess.run(self.curl("-X", "PUT", f"{self.endpoint}/bench"), check=True,
                        stdout=subprocess.DEVNULL)
         self.coppice("remote-a", "remote", "add", "s3", "s3://bench/cache")
@@ -88,12 +90,10 @@ class Remote:
                 {"type": "org.osbuild.mkdir", "options": {"paths": [{"path": f"/{name}"}]}}
                 for name in "abcde"]}]}))
         for store in ("remote-builder", "remote-empty"):
-            remove(self.work / store)
             self.coppice(store, "remote", "add", "s3", "s3://bench/cache")
         build = ["build", manifest, "--checkpoint", "all", "--remote", "s3"]
         Run([COPPICE, "--store", self.work / "remote-builder", *build], env=self.environment)
         out = self.work / "remote-out"
-        remove(out)
         start = time.monotonic()
         said = subprocess.run([COPPICE, "--store", self.work / "remote-empty", *build, "--export",
                                "tree", "--output-directory", out], env=self.environment, check=True,
@@ -103,8 +103,6 @@ class Remote:
             sys.exit("bench: what was exported is not what was built")
         self.row("build into an empty store, all 5 stages on the remote",
                  f"{wall:.1f} s, {said.count(' ran ')} stages run", "0 stages run")
-        for path in (out, self.work / "remote-builder", self.work / "remote-empty"):
-            remove(path)
 
     def packs(self):
         """The keys of everything below v1/p."""
@@ -116,12 +114,26 @@ class Remote:
         return [part.split("<")[0] for part in text.split("<Key>")[1:]]
 
     def download(self, keys, folder):
-        remove(folder)
         folder.mkdir()
         urls = []
         for number, key in enumerate(keys):
             urls += [f"{self.endpoint}/bench/{key}", "-o", folder / str(number)]
         return Run(self.curl("--parallel", "--parallel-max", str(CURL_PARALLEL), *urls))
+
+    def archive(self):
+        """What one would do without a store: the tree as one archive."""
+        path = self.work / "tree.tar.zst"
+        subprocess.run(["tar", "-C", self.tree, "--xattrs", "--xattrs-include=*", "-I", "zstd -3 -T0",
+                        "-cf", path, "."], check=True)
+        url = f"{self.endpoint}/bench/tree.tar.zst"
+        subprocess.run(self.curl("-T", path, url), check=True, stdout=subprocess.DEVNULL)
+        return url
+
+    def unpack(self, url, folder):
+        folder.mkdir()
+        curl = shlex.join(self.curl(url))
+        return Run(["sh", "-c", f'{curl} | tar -C "$0" --xattrs --xattrs-include="*" -I zstd -xf - && sync -f "$0"',
+                    folder])
 
     def measure(self):
         self.prepare()
@@ -135,23 +147,25 @@ class Remote:
         self.row(f"push after one package more ({self.changed_bytes / 1e3:.0f} kB)",
                  f"{small.wall:.2f} s, {said['requests']} requests, {said['sent'] / 1e3:.0f} kB",
                  f"8 requests, {(65536 + self.changed_bytes / 2) / 1e3:.0f} kB")
-        pulls, curls = [], []
+        archive = self.archive()
+        pulls, curls, tars = [], [], []
         for number in range(self.rounds):
             store = f"remote-pull-{number}"
-            remove(self.work / store)
             self.coppice(store, "remote", "add", "s3", "s3://bench/cache")
-            for what in (("pull", "curl") if number % 2 else ("curl", "pull")):
+            for what in (("pull", "curl", "tar") if number % 2 else ("tar", "curl", "pull")):
                 if what == "curl":
-                    curls.append(self.download(packs, self.work / "downloaded").wall)
-                    continue
-                run, said = self.coppice(store, "pull", "s3", "tree")
-                pulls.append((run.wall, run.cpu, said["received"], said["requests"]))
-            remove(self.work / store)
-        wall, curl = statistics.median(p[0] for p in pulls), statistics.median(curls)
+                    curls.append(self.download(packs, self.work / f"downloaded-{number}"))
+                elif what == "tar":
+                    tars.append(self.unpack(archive, self.work / f"unpacked-{number}"))
+                else:
+                    run, said = self.coppice(store, "pull", "s3", "tree")
+                    pulls.append(run)
+        pull, curl, tar = (statistics.median(run.wall for run in runs) for runs in (pulls, curls, tars))
+        cpu = [statistics.median(run.cpu for run in runs) for runs in (pulls, curls, tars)]
         self.row("pull into an empty store",
-                 f"{wall:.1f} s, CPU {statistics.median(p[1] for p in pulls):.1f} s, "
-                 f"{pulls[0][3]} requests, {pulls[0][2] / 1e6:.0f} MB; {wall / curl:.2f} times curl",
-                 "1.5 times curl")
-        self.row("the same bytes by curl, to files", f"{curl:.1f} s", "")
+                 f"{pull:.1f} s, CPU {cpu[0]:.1f} s, {said['requests']} requests, "
+                 f"{said['received'] / 1e6:.0f} MB; {pull / curl:.2f} times curl", "1.5 times curl")
+        self.row("the same bytes by curl, to files", f"{curl:.1f} s, CPU {cpu[1]:.1f} s", "")
+        self.row("the tree as tar.zst by curl, unpacked and synced",
+                 f"{tar:.1f} s, CPU {cpu[2]:.1f} s; pull takes {pull / tar:.2f} of it", "")
         self.build()
-        remove(self.work / "downloaded")
