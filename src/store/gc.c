@@ -26,6 +26,8 @@
 #define FEW 16
 /* To free the blocks of large files takes time, in which others can go on. */
 #define LARGE (16 * MIB)
+/* Threads that remove files, per processor. */
+#define REMOVERS 4
 /* So that others get their turn. */
 #define PAUSE_NS 10000000
 
@@ -169,8 +171,11 @@ static int evict(struct gc *gc, struct cop_error *err)
 struct removal {
 	struct gc *gc;
 	struct workdir *aside; /* for large files; NULL: there is no room for one */
+	size_t next_object;
+	const struct turn *turn; /* the present one */
+	pthread_mutex_t mutex;	 /* guards these, and the count of files: */
 	unsigned int n_aside;
-	size_t next_object, next_file;
+	size_t next_file;
 };
 
 static int find_new_ref(void *data, const char *name, const struct cop_digest *digest)
@@ -289,25 +294,84 @@ static int remove_object(struct removal *removal, size_t i, struct cop_error *er
 	return 0;
 }
 
+/* Return: NULL when the file could not be put aside, else @name. */
+static const char *put_aside(struct removal *removal, const char *path, char name[32])
+{
+	int store_fd = removal->gc->store->fd;
+
+	(void)pthread_mutex_lock(&removal->mutex);
+	(void)snprintf(name, 32, "%u", removal->n_aside++);
+	(void)pthread_mutex_unlock(&removal->mutex);
+	return renameat(store_fd, path, workdir_fd(removal->aside), name) < 0 ? NULL
+									      : name;
+}
+
 static void remove_file(struct removal *removal, size_t i)
 {
 	struct gc *gc = removal->gc;
 	struct gc_count *count = &gc->result->gone[GC_FILE];
 	char path[STORE_PATH_SIZE], name[32];
-	bool gone = false;
 
 	(void)pool_path(&gc->files.digests[i], path);
-	if (removal->aside && gc->files.bytes[i] >= LARGE) {
-		(void)snprintf(name, sizeof(name), "%u", removal->n_aside);
-		gone = renameat(gc->store->fd, path, workdir_fd(removal->aside), name) ==
-		       0;
-		removal->n_aside += gone;
-	}
-	if (!gone && unlinkat(gc->store->fd, path, 0) < 0)
+	if (!(removal->aside && gc->files.bytes[i] >= LARGE &&
+	      put_aside(removal, path, name)) &&
+	    unlinkat(gc->store->fd, path, 0) < 0)
 		return;
+	(void)pthread_mutex_lock(&removal->mutex);
 	count->n++;
 	count->n_bytes += gc->files.bytes[i];
 	commit_step(GC_REMOVED);
+	(void)pthread_mutex_unlock(&removal->mutex);
+}
+
+/* The next file that is garbage.  Return: false: the turn is over, or there is none. */
+static bool take_file(struct removal *removal, size_t *ret_i)
+{
+	const struct snapshot *files = &removal->gc->files;
+	bool is_one = false;
+
+	(void)pthread_mutex_lock(&removal->mutex);
+	while (removal->next_file < files->n && files->is_live[removal->next_file])
+		removal->next_file++;
+	if (removal->next_file < files->n && !turn_is_over(removal->turn)) {
+		*ret_i = removal->next_file++;
+		is_one = true;
+	}
+	(void)pthread_mutex_unlock(&removal->mutex);
+	return is_one;
+}
+
+static int remove_files(void *data, void *item, struct cop_error *err)
+{
+	struct removal *removal = data;
+	size_t i;
+
+	(void)item;
+	(void)err;
+	while (take_file(removal, &i))
+		remove_file(removal, i);
+	return 0;
+}
+
+/* Each waits for the disk where blocks are given back at once (ext4 with "discard"). */
+static int remove_files_together(struct removal *removal, struct cop_error *err)
+{
+	static const struct work_ops ops = {.run = remove_files};
+	unsigned int n_threads = REMOVERS * work_default_threads();
+	auto_ptr(work) work = NULL;
+	int r = work_new(&ops, removal, n_threads, &work, err);
+
+	for (unsigned int i = 0; i < n_threads && r == 0; i++)
+		r = work_add(work, removal);
+	return work ? work_finish(work, err) : r;
+}
+
+/* Whether any is left behind @from. */
+static bool has_garbage(const struct snapshot *snapshot, size_t from)
+{
+	while (from < snapshot->n && snapshot->is_live[from])
+		from++;
+	return from < snapshot->n;
 }
 
 static int remove_some(struct removal *removal, const struct turn *turn,
@@ -326,15 +390,10 @@ static int remove_some(struct removal *removal, const struct turn *turn,
 		if (r < 0)
 			return r;
 	}
-	for (; removal->next_file < gc->files.n && !gc->cannot_read;
-	     removal->next_file++) {
-		if (gc->files.is_live[removal->next_file])
-			continue;
-		if (turn_is_over(turn))
-			return 0;
-		remove_file(removal, removal->next_file);
-	}
-	return 0;
+	if (gc->cannot_read || !has_garbage(&gc->files, removal->next_file))
+		return 0;
+	removal->turn = turn;
+	return remove_files_together(removal, err);
 }
 
 /* Marks what is new without the lock, where it is much. */
@@ -391,18 +450,12 @@ static void tell(const struct removal *removal)
 				 "files");
 }
 
-/* Whether any is left behind @from. */
-static bool has_garbage(const struct snapshot *snapshot, size_t from)
-{
-	while (from < snapshot->n && snapshot->is_live[from])
-		from++;
-	return from < snapshot->n;
-}
-
 static int remove_garbage(struct gc *gc, struct cop_error *err)
 {
 	struct removal removal = {.gc = gc};
 	int r = 0;
+
+	(void)pthread_mutex_init(&removal.mutex, NULL);
 
 	if (workdir_new(gc->store, "gc-", NULL, &removal.aside, NULL) < 0)
 		removal.aside = NULL;
@@ -413,6 +466,7 @@ static int remove_garbage(struct gc *gc, struct cop_error *err)
 		tell(&removal);
 	}
 	workdir_free(removal.aside);
+	(void)pthread_mutex_destroy(&removal.mutex);
 	return r;
 }
 
