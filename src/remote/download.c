@@ -140,8 +140,10 @@ static int need_block(struct download *download, const struct segment *segment,
 	return 0;
 }
 
+_Static_assert(FILE_BLOCK == RECEIVED_PIECE, "a block of a large file is one piece");
+
 static int begin_large(struct download *download, const struct download_file *file,
-		       size_t n_blocks, struct large **ret_large, struct cop_error *err)
+		       struct large **ret_large, struct cop_error *err)
 {
 	struct large *large = arena_alloc(download->arena, sizeof(*large));
 	void *grown = reallocarray(download->large, download->n_large + 1,
@@ -152,7 +154,6 @@ static int begin_large(struct download *download, const struct download_file *fi
 	if (!large || !grown)
 		return err_oom(err);
 	download->large[download->n_large++] = large;
-	large->n_left = n_blocks;
 	*ret_large = large;
 	return received_new(download->staging, &file->id, file->size, &large->received,
 			    err);
@@ -178,9 +179,13 @@ static int need_file(struct download *download, const struct download_file *file
 		return (int)n;
 	use.inner = row->inner;
 	if (n > 1)
-		r = begin_large(download, file, (size_t)n, &use.large, err);
+		r = begin_large(download, file, &use.large, err);
 	for (int64_t i = 0; i < n && r == 0; i++) {
 		use.at = (uint64_t)i * FILE_BLOCK;
+		if (use.large && received_has(use.large->received, use.at))
+			continue;
+		if (use.large)
+			use.large->n_left++;
 		r = need_block(download, segment, row->block + (uint32_t)i, &use, err);
 	}
 	return r;

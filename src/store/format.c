@@ -34,6 +34,7 @@ static const char *const directories[] = {
 	"damaged",
 	"sources",
 	"tmp",
+	"partial",
 	"remotes",
 };
 

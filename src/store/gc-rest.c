@@ -188,6 +188,26 @@ static int sweep_aside(struct rest *rest, struct cop_error *err)
 	return r;
 }
 
+/* What a pull left that was killed, unless another goes on with it. */
+static int sweep_partial(struct rest *rest, struct cop_error *err)
+{
+	char path[REF_PATH_SIZE];
+	char **names;
+	size_t n;
+	int r = list_directory(rest->gc, "partial", &names, &n, err);
+
+	for (size_t i = 0; i < n && r == 0; i++) {
+		auto_close int fd =
+			received_take_abandoned(rest->gc->store->fd, names[i]);
+
+		(void)snprintf(path, sizeof(path), "partial/%s", names[i]);
+		if (fd >= 0)
+			r = remove_unless(rest, path, "nothing", err);
+	}
+	fs_list_free(names);
+	return r;
+}
+
 int gc_remove_rest(struct gc *gc, struct cop_error *err)
 {
 	struct rest rest = {.gc = gc};
@@ -203,6 +223,8 @@ int gc_remove_rest(struct gc *gc, struct cop_error *err)
 		r = sweep_logs(&rest, err);
 	if (r == 0)
 		r = sweep_aside(&rest, err);
+	if (r == 0)
+		r = sweep_partial(&rest, err);
 	store_lock_drop(rest.lock);
 	return r;
 }

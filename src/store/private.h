@@ -22,7 +22,7 @@ struct cop_store {
 	char *sources_path;
 	int fd;
 	bool read_only;
-	bool is_trusted; /* see store_trust() */
+	bool is_trusted;       /* see store_trust() */
 	char *writes_need;     /* why it is, when a newer version made it so */
 	pthread_mutex_t mutex; /* guards @temps */
 	struct workdir **temps;
@@ -105,11 +105,13 @@ int pool_verify(const struct cop_store *store, const struct cop_digest *digest,
 int object_is_whole(const struct cop_store *store, const struct cop_digest *digest,
 		    uint64_t size);
 bool object_is_damaged(const struct cop_store *store, const struct cop_digest *digest);
-/* object_open_path() - an image, read-only, by its path.  Return: the fd, or -1 and errno.
+/* object_open_path() - an image, read-only, by its path.  Return: the fd, or -1 and
+ * errno.
  */
 int object_open_path(const struct cop_store *store, const char *path);
 
-/* ---- list.c: which pool files an object needs, as the sorted beginnings of their digests
+/* ---- list.c: which pool files an object needs, as the sorted beginnings of their
+ * digests
  */
 
 #define LIST_PREFIX 8
@@ -234,6 +236,34 @@ struct stage_item {
 /* stage_file() - read, hash, keep, and give the node its content */
 int stage_file(struct staging *staging, struct stage_context *context,
 	       struct stage_item *item, struct cop_error *err);
+
+/* ---- receive.c, for received.c */
+
+/* receive_failed(), receive_wrong() - say so; Return: @code, -EBADMSG */
+int receive_failed(const struct staging *staging, const struct cop_digest *digest,
+		   int code, struct cop_error *err);
+int receive_wrong(const struct cop_digest *digest, struct cop_error *err);
+
+/* receive_enter() - remember a content.  Return: 1; 0 when it was there. */
+int receive_enter(struct staging *staging, const struct cop_digest *digest, uint64_t size,
+		  enum staged_state state);
+
+/* receive_make_shard() - the directory below tmp/ID/files that @payload is to be in */
+int receive_make_shard(const struct staging *staging, const char *payload);
+
+/* receive_open_new() - a new file below tmp/ID/files.  Return: an fd, or negative errno.
+ */
+int receive_open_new(const struct staging *staging, const char *name);
+
+/* receive_write() - aligned blocks of zeros stay holes; @offset is a multiple of their
+ * size */
+int receive_write(int fd, const uint8_t *data, size_t size, uint64_t offset);
+
+/* ---- received.c, for the collection */
+
+/* received_take_abandoned() - partial/@name is nobody's: whoever has the fd may remove
+ * it. Return: an fd; -EBUSY. */
+int received_take_abandoned(int store_fd, const char *name);
 
 /* ---- moves.c: what a commit has to move, in memory and as tmp/ID/moves */
 

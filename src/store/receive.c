@@ -9,16 +9,8 @@
 
 #include "store/private.h"
 
-struct received {
-	struct staging *staging;
-	struct cop_digest digest;
-	uint64_t size;
-	int fd;
-	char name[32]; /* below tmp/ID/files; "": ended */
-};
-
-static int keep_failed(const struct staging *staging, const struct cop_digest *digest,
-		       int code, struct cop_error *err)
+int receive_failed(const struct staging *staging, const struct cop_digest *digest,
+		   int code, struct cop_error *err)
 {
 	char payload[TREE_PAYLOAD_SIZE];
 
@@ -26,7 +18,7 @@ static int keep_failed(const struct staging *staging, const struct cop_digest *d
 			tree_payload(digest, payload), staging->store->path);
 }
 
-static int wrong_content(const struct cop_digest *digest, struct cop_error *err)
+int receive_wrong(const struct cop_digest *digest, struct cop_error *err)
 {
 	char hex[COP_DIGEST_HEX + 1];
 
@@ -34,9 +26,8 @@ static int wrong_content(const struct cop_digest *digest, struct cop_error *err)
 		       cop_digest_to_hex(digest, hex));
 }
 
-/* Remember a content.  Return: 1; 0 when it was there. */
-static int enter(struct staging *staging, const struct cop_digest *digest, uint64_t size,
-		 enum staged_state state)
+int receive_enter(struct staging *staging, const struct cop_digest *digest, uint64_t size,
+		  enum staged_state state)
 {
 	struct staged_file *file = NULL;
 	void **slot = NULL;
@@ -64,7 +55,7 @@ static int enter(struct staging *staging, const struct cop_digest *digest, uint6
 	return r;
 }
 
-static int make_shard(const struct staging *staging, const char *payload)
+int receive_make_shard(const struct staging *staging, const char *payload)
 {
 	char shard[3];
 
@@ -73,13 +64,13 @@ static int make_shard(const struct staging *staging, const char *payload)
 									      : 0;
 }
 
-static int open_new(const struct staging *staging, const char *name)
+int receive_open_new(const struct staging *staging, const char *name)
 {
 	int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
 	int fd = openat(staging->files_fd, name, flags, 0444), r;
 
 	if (fd < 0 && errno == ENOENT) {
-		r = make_shard(staging, name);
+		r = receive_make_shard(staging, name);
 		if (r < 0)
 			return r;
 		fd = openat(staging->files_fd, name, flags, 0444);
@@ -94,8 +85,7 @@ static int open_new(const struct staging *staging, const char *name)
 	return fd;
 }
 
-/* Aligned blocks of zeros stay holes; @offset is a multiple of their size. */
-static int write_holes(int fd, const uint8_t *data, size_t size, uint64_t offset)
+int receive_write(int fd, const uint8_t *data, size_t size, uint64_t offset)
 {
 	static const uint8_t zeros[VERITY_BLOCK];
 
@@ -123,12 +113,12 @@ static int write_holes(int fd, const uint8_t *data, size_t size, uint64_t offset
 static int write_new(const struct staging *staging, const char *name, const void *data,
 		     size_t size)
 {
-	auto_close int fd = open_new(staging, name);
+	auto_close int fd = receive_open_new(staging, name);
 	int r;
 
 	if (fd < 0)
 		return fd;
-	r = write_holes(fd, data, size, 0);
+	r = receive_write(fd, data, size, 0);
 	/* Only whole blocks can be a hole at the end. */
 	if (r < 0 || size % VERITY_BLOCK != 0)
 		return r;
@@ -146,92 +136,21 @@ int receive_bytes(struct staging *staging, const struct cop_digest *digest,
 	if (r < 0)
 		return r;
 	if (!cop_digest_equal(&found, digest) || size <= TREE_INLINE_MAX)
-		return wrong_content(digest, err);
+		return receive_wrong(digest, err);
 	r = pool_state(staging->store, digest, size, err);
 	if (r < 0)
 		return r;
 	if (r > 0)
-		r = enter(staging, digest, size, STAGED_IN_POOL);
+		r = receive_enter(staging, digest, size, STAGED_IN_POOL);
 	else {
 		r = write_new(staging, tree_payload(digest, payload), data, size);
 		/* Another thread keeps the same. */
 		if (r == -EEXIST)
 			return 0;
 		if (r == 0)
-			r = enter(staging, digest, size, STAGED_NEW);
+			r = receive_enter(staging, digest, size, STAGED_NEW);
 	}
-	return r < 0 ? keep_failed(staging, digest, r, err) : 0;
-}
-
-int received_new(struct staging *staging, const struct cop_digest *digest, uint64_t size,
-		 struct received **ret_received, struct cop_error *err)
-{
-	auto_ptr(received) received = calloc(1, sizeof(*received));
-
-	if (!received)
-		return err_oom(err);
-	received->staging = staging;
-	received->digest = *digest;
-	received->size = size;
-	(void)pthread_mutex_lock(&staging->mutex);
-	(void)snprintf(received->name, sizeof(received->name), "received-%llu",
-		       (unsigned long long)staging->n_large++);
-	(void)pthread_mutex_unlock(&staging->mutex);
-	received->fd = open_new(staging, received->name);
-	if (received->fd < 0) {
-		*received->name = '\0';
-		return keep_failed(staging, digest, received->fd, err);
-	}
-	if (ftruncate(received->fd, (off_t)size) < 0)
-		return keep_failed(staging, digest, -errno, err);
-	*ret_received = TAKE_PTR(received);
-	return 0;
-}
-
-struct received *received_free(struct received *received)
-{
-	if (!received)
-		return NULL;
-	closep(&received->fd);
-	if (*received->name)
-		(void)unlinkat(received->staging->files_fd, received->name, 0);
-	free(received);
-	return NULL;
-}
-
-int received_write(struct received *received, const void *data, size_t size,
-		   uint64_t offset, struct cop_error *err)
-{
-	int r = write_holes(received->fd, data, size, offset);
-
-	if (r < 0)
-		return keep_failed(received->staging, &received->digest, r, err);
-	(void)sync_file_range(received->fd, (off_t)offset, (off_t)size,
-			      SYNC_FILE_RANGE_WRITE);
-	return 0;
-}
-
-int received_end(struct received *received, struct cop_error *err)
-{
-	struct staging *staging = received->staging;
-	char payload[TREE_PAYLOAD_SIZE];
-	struct cop_digest found;
-	int r;
-
-	r = verity_digest_fd(received->fd, received->size, 1, &found, err);
-	if (r < 0)
-		return r;
-	if (!cop_digest_equal(&found, &received->digest))
-		return wrong_content(&received->digest, err);
-	r = make_shard(staging, tree_payload(&found, payload));
-	if (r == 0 &&
-	    renameat(staging->files_fd, received->name, staging->files_fd, payload) < 0)
-		r = -errno;
-	if (r == 0) {
-		*received->name = '\0';
-		r = enter(staging, &found, received->size, STAGED_NEW);
-	}
-	return r < 0 ? keep_failed(staging, &found, r, err) : 0;
+	return r < 0 ? receive_failed(staging, digest, r, err) : 0;
 }
 
 /* One of the same size that the pool has by now stays. */
@@ -245,13 +164,13 @@ static int move_to_pool(const struct staging *staging, const struct staged_file 
 	(void)pool_path(&file->digest, to);
 	(void)snprintf(shard, sizeof(shard), "files/%.2s", payload);
 	if (mkdirat(store_fd, shard, 0700) < 0 && errno != EEXIST)
-		return keep_failed(staging, &file->digest, -errno, err);
+		return receive_failed(staging, &file->digest, -errno, err);
 	r = pool_state(staging->store, &file->digest, file->size, err);
 	if (r < 0)
 		return r;
 	r = r > 0 ? unlinkat(staging->files_fd, payload, 0)
 		  : renameat(staging->files_fd, payload, store_fd, to);
-	return r < 0 ? keep_failed(staging, &file->digest, -errno, err) : 0;
+	return r < 0 ? receive_failed(staging, &file->digest, -errno, err) : 0;
 }
 
 struct unpublished {

@@ -16,6 +16,7 @@ static enum usage_part part_of(const char *name)
 		{"sources", USAGE_SOURCES}, {"views", USAGE_VIEWS},
 		{"refs", USAGE_META},	    {"meta", USAGE_META},
 		{"damaged", USAGE_DAMAGED}, {"tmp", USAGE_TMP},
+		{"partial", USAGE_TMP},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)

@@ -210,6 +210,45 @@ def a_pull_that_was_killed_has_lost_little(p):
     p.same_tree("a", "b", "one")
 
 
+def a_large_file_that_was_killed_half_way_goes_on_there(p):
+    p.tree.mkdir()
+    (p.tree / "large").write_bytes(noise(48 << 20, 1))
+    p.commit("a", "one")
+    p.run("a", "remote", "add", "out", f"file://{p.place()}")
+    p.run("a", "push", "out", "one")
+    server = Nginx(p.top, p.place())
+    p.closers.append(server.close)
+    asked, go_on = [], threading.Event()
+
+    def three_parts_come(_, path):
+        """The text of the tree, and 24 MiB of the file."""
+        asked.extend([path] if "/v1/p/" in path else [])
+        if len(asked) > 4:
+            go_on.wait(100)
+        return False
+
+    proxy = Proxy(server.port, only=three_parts_come)
+    p.closers.append(proxy.close)
+    add(p, "b", proxy.url)
+    pull = p.start("b", "pull", "r", "one")
+    deadline = time.monotonic() + 60
+    while on_its_way(p, "b") < 23 << 20 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    pull.send_signal(signal.SIGKILL)
+    pull.communicate()
+    go_on.set()
+    assert 23 << 20 <= on_its_way(p, "b") < 48 << 20, on_its_way(p, "b")
+    got = p.json("b", "pull", "r", "one")
+    assert got["received"] < 27 << 20, got
+    assert on_its_way(p, "b") == 0
+    p.same_tree("a", "b", "one")
+
+
+def on_its_way(place, store):
+    """Bytes that the disk has of large files."""
+    return sum(f.stat().st_blocks * 512 for f in (place.top / store / "partial").iterdir())
+
+
 def kept(place, store):
     """How many files the pool has."""
     return sum(1 for f in (place.top / store / "files").rglob("*") if f.is_file())
