@@ -2,7 +2,7 @@
 BUILD := build
 CHECK := build-check
 
-.PHONY: all demo check check-long check-images check-sharing torture torture-errors torture-mutants bench install clean packages
+.PHONY: all demo check analyze check-long check-images check-sharing torture torture-errors torture-mutants bench install clean packages
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
 
@@ -18,6 +18,11 @@ demo: packages
 check:
 	@tools/install-packages build run check ceph
 	@tools/check $(CHECK)
+
+# gcc -fanalyzer over every source, for about half an hour.
+analyze: packages
+	@$(MAKE) --no-print-directory all
+	@tools/analyze $(BUILD)
 
 # The same with minutes of random changes to views in place of seconds.
 check-long:
