@@ -27,7 +27,10 @@
 /* To free the blocks of large files takes time, in which others can go on. */
 #define LARGE (16 * MIB)
 /* Threads that remove files, per processor. */
-#define REMOVERS 4
+#define REMOVERS 1
+/* After so many files the file system gets time to write, while nobody waits for us: a
+ * journal that is full would stop us, and all others, with the lock in our hands. */
+#define FILES_PER_SYNC 8000
 /* So that others get their turn. */
 #define PAUSE_NS 10000000
 
@@ -452,7 +455,9 @@ static void tell(const struct removal *removal)
 
 static int remove_garbage(struct gc *gc, struct cop_error *err)
 {
+	const struct gc_count *count = &gc->result->gone[GC_FILE];
 	struct removal removal = {.gc = gc};
+	uint64_t n_synced = 0;
 	int r = 0;
 
 	(void)pthread_mutex_init(&removal.mutex, NULL);
@@ -464,6 +469,10 @@ static int remove_garbage(struct gc *gc, struct cop_error *err)
 		(!gc->cannot_read && has_garbage(&gc->files, removal.next_file)))) {
 		r = remove_turn(&removal, err);
 		tell(&removal);
+		if (r == 0 && count->n - n_synced >= FILES_PER_SYNC) {
+			r = fs_sync_filesystem(gc->store->fd, err);
+			n_synced = count->n;
+		}
 	}
 	workdir_free(removal.aside);
 	(void)pthread_mutex_destroy(&removal.mutex);
