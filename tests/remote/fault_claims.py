@@ -174,10 +174,9 @@ def a_pull_that_was_interrupted_goes_on_where_it_was(p):
     raise AssertionError("no pull could be interrupted so that something was kept")
 
 
-def a_pull_that_was_killed_has_lost_little(p):
-    p.tree.mkdir()
-    for i in range(80):
-        (p.tree / f"f{i}").write_bytes(noise(900_000, i))
+def killed_pull(p, n_parts, has_come):
+    """The tree is pulled into the store b; after @n_parts parts nothing comes, and when @has_come
+    the pull is killed.  What is asked for later comes."""
     p.commit("a", "one")
     p.run("a", "remote", "add", "out", f"file://{p.place()}")
     p.run("a", "push", "out", "one")
@@ -185,23 +184,30 @@ def a_pull_that_was_killed_has_lost_little(p):
     p.closers.append(server.close)
     asked, go_on = [], threading.Event()
 
-    def five_parts_come(_, path):
-        """The text of the tree, and 40 MiB of files."""
+    def wait_behind(_, path):
+        """The first part is the text of the tree."""
         asked.extend([path] if "/v1/p/" in path else [])
-        if len(asked) > 6:
+        if len(asked) > n_parts + 1:
             go_on.wait(100)
         return False
 
-    proxy = Proxy(server.port, only=five_parts_come)
+    proxy = Proxy(server.port, only=wait_behind)
     p.closers.append(proxy.close)
     add(p, "b", proxy.url)
     pull = p.start("b", "pull", "r", "one")
     deadline = time.monotonic() + 60
-    while kept(p, "b") < 30 and time.monotonic() < deadline:
+    while not has_come() and time.monotonic() < deadline:
         time.sleep(0.02)
     pull.send_signal(signal.SIGKILL)
     pull.communicate()
     go_on.set()
+
+
+def a_pull_that_was_killed_has_lost_little(p):
+    p.tree.mkdir()
+    for i in range(80):
+        (p.tree / f"f{i}").write_bytes(noise(900_000, i))
+    killed_pull(p, 5, lambda: kept(p, "b") >= 30)
     n_kept = kept(p, "b")
     assert 30 <= n_kept < 80, n_kept
     got = p.json("b", "pull", "r", "one")
@@ -213,30 +219,7 @@ def a_pull_that_was_killed_has_lost_little(p):
 def a_large_file_that_was_killed_half_way_goes_on_there(p):
     p.tree.mkdir()
     (p.tree / "large").write_bytes(noise(48 << 20, 1))
-    p.commit("a", "one")
-    p.run("a", "remote", "add", "out", f"file://{p.place()}")
-    p.run("a", "push", "out", "one")
-    server = Nginx(p.top, p.place())
-    p.closers.append(server.close)
-    asked, go_on = [], threading.Event()
-
-    def three_parts_come(_, path):
-        """The text of the tree, and 24 MiB of the file."""
-        asked.extend([path] if "/v1/p/" in path else [])
-        if len(asked) > 4:
-            go_on.wait(100)
-        return False
-
-    proxy = Proxy(server.port, only=three_parts_come)
-    p.closers.append(proxy.close)
-    add(p, "b", proxy.url)
-    pull = p.start("b", "pull", "r", "one")
-    deadline = time.monotonic() + 60
-    while on_its_way(p, "b") < 23 << 20 and time.monotonic() < deadline:
-        time.sleep(0.02)
-    pull.send_signal(signal.SIGKILL)
-    pull.communicate()
-    go_on.set()
+    killed_pull(p, 3, lambda: on_its_way(p, "b") >= 23 << 20)
     assert 23 << 20 <= on_its_way(p, "b") < 48 << 20, on_its_way(p, "b")
     got = p.json("b", "pull", "r", "one")
     assert got["received"] < 27 << 20, got
