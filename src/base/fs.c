@@ -367,64 +367,64 @@ static int compare_names(const void *a, const void *b)
 
 char **fs_list_free(char **names)
 {
-	if (names)
-		for (char **name = names; *name; name++)
-			free(*name);
 	free(names);
 	return NULL;
 }
 
-static void list_freep(char ***names)
+/* One after the other, each with its NUL. */
+static int read_names(DIR *dir, struct buf *text, size_t *n_names)
 {
-	*names = fs_list_free(*names);
+	const struct dirent *entry;
+
+	for (errno = 0; (entry = readdir(dir)) != NULL; errno = 0) {
+		const char *name = entry->d_name;
+
+		if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+			continue;
+		if (buf_append(text, name, strlen(name) + 1) < 0)
+			return -ENOMEM;
+		++*n_names;
+	}
+	return -errno;
 }
 
-static int read_names(DIR *dir, char ***names, size_t *n_names)
+/* The pointers and behind them what they point to: one piece of memory. */
+static char **make_list(const struct buf *text, size_t n_names)
 {
-	size_t capacity = 0;
+	char **names = calloc(1, (n_names + 1) * sizeof(*names) + text->size);
+	char *at = names ? (char *)(names + n_names + 1) : NULL;
 
-	for (;;) {
-		struct dirent *entry;
-
-		if (*n_names + 1 >= capacity) {
-			size_t wanted = capacity ? capacity * 2 : 16;
-			char **grown = reallocarray(*names, wanted, sizeof(*grown));
-
-			if (!grown)
-				return -ENOMEM;
-			*names = grown;
-			capacity = wanted;
-		}
-		(*names)[*n_names] = NULL;
-		errno = 0;
-		entry = readdir(dir);
-		if (!entry)
-			return errno > 0 ? -errno : 0;
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-			continue;
-		(*names)[*n_names] = strdup(entry->d_name);
-		if (!(*names)[*n_names])
-			return -ENOMEM;
-		(*names)[++*n_names] = NULL;
+	if (!names)
+		return NULL;
+	if (text->size > 0)
+		memcpy(at, text->data, text->size);
+	for (size_t i = 0; i < n_names; i++) {
+		names[i] = at;
+		at += strlen(at) + 1;
 	}
+	return names;
 }
 
 int fs_list(int dir_fd, char ***ret_names, size_t *ret_n_names, struct cop_error *err)
 {
-	cleanup_with(list_freep) char **names = NULL;
-	size_t n_names = 0;
 	DIR *dir = open_dir_at(dir_fd, ".");
+	auto_buf text = {};
+	size_t n_names = 0;
+	char **names;
 	int r;
 
 	if (!dir)
 		return err_errno(err, "list directory");
-	r = read_names(dir, &names, &n_names);
+	r = read_names(dir, &text, &n_names);
 	(void)closedir(dir);
 	if (r < 0)
 		return err_code(err, r, "list directory");
+	names = make_list(&text, n_names);
+	if (!names)
+		return err_oom(err);
 	if (n_names > 1)
 		qsort(names, n_names, sizeof(*names), compare_names);
-	*ret_names = TAKE_PTR(names);
+	*ret_names = names;
 	if (ret_n_names)
 		*ret_n_names = n_names;
 	return 0;

@@ -76,7 +76,7 @@ int fs_make_dirs(int dir_fd, const char *path, mode_t mode, struct cop_error *er
 int fs_remove_all(int dir_fd, const char *name, bool force, struct cop_error *err);
 
 /* fs_list() - names in @dir_fd without "." and "..", sorted by unsigned bytes. @ret_names
- * is NULL-terminated; free it with fs_list_free(). */
+ * is NULL-terminated and one piece of memory: fs_list_free() frees it. */
 int fs_list(int dir_fd, char ***ret_names, size_t *ret_n_names, struct cop_error *err);
 char **fs_list_free(char **names);
 

@@ -174,7 +174,7 @@ int work_aside(int (*run)(void *data, void *item, struct cop_error *err), void *
 	auto_ptr(work) work = NULL;
 	int r = work_new(&ops, NULL, 1, &work, err);
 
-	if (r < 0)
+	if (!work)
 		return r;
 	(void)work_add(work, item); /* work_finish() tells what went wrong */
 	work_wake(work);

@@ -126,14 +126,14 @@ int tree_add(struct tree *tree, struct tree_node *parent, const char *name,
 	     size_t name_size, uint32_t mode, struct tree_node **ret_node,
 	     struct cop_error *err)
 {
-	struct tree_node *node;
+	struct tree_node *node = NULL;
 	int r;
 
 	if (!tree_mode_is_valid(mode))
 		return err_set(err, -EINVAL, "add '%.*s': %o is no mode of a file",
 			       (int)name_size, name, mode);
 	r = add_node(tree, parent, name, name_size, &node, err);
-	if (r < 0)
+	if (!node)
 		return r;
 	node->mode = mode;
 	node->nlink = 1;
@@ -145,14 +145,14 @@ int tree_add_link(struct tree *tree, struct tree_node *parent, const char *name,
 		  size_t name_size, struct tree_node *inode, struct tree_node **ret_node,
 		  struct cop_error *err)
 {
-	struct tree_node *node;
+	struct tree_node *node = NULL;
 	int r;
 
 	if (inode->link || S_ISDIR(inode->mode))
 		return err_set(err, -EINVAL, "add '%.*s': '%s' cannot be linked to",
 			       (int)name_size, name, inode->name);
 	r = add_node(tree, parent, name, name_size, &node, err);
-	if (r < 0)
+	if (!node)
 		return r;
 	node->link = inode;
 	*ret_node = node;
