@@ -231,12 +231,9 @@ static size_t keep_packs(char **names, size_t n)
 	struct cop_digest digest;
 	size_t n_kept = 0;
 
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n; i++)
 		if (digest_is(names[i], &digest))
 			names[n_kept++] = names[i];
-		else
-			free(names[i]);
-	}
 	names[n_kept] = NULL;
 	return n_kept;
 }
