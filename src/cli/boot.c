@@ -23,6 +23,9 @@ enum {
 	OPTION_NO_KVM,
 };
 
+/* Linux says so when it gives up; nothing comes after it. */
+#define PANIC "---[ end Kernel panic"
+
 /*
  * What the guest says on its serial line is shown, and searched for a text.
  * @tail: the end of it, as much as the text may have begun in
@@ -31,8 +34,8 @@ struct console {
 	struct cli *cli;
 	const char *expected;
 	struct buf tail;
-	int found_fd; /* readable once it was found */
-	bool found;
+	int found_fd; /* readable once there is nothing more to wait for */
+	bool found, has_panicked;
 };
 
 static void take_output(void *data, const char *bytes, size_t size)
@@ -41,7 +44,7 @@ static void take_output(void *data, const char *bytes, size_t size)
 	size_t keep;
 
 	/* What still comes is QEMU's word that we end it. */
-	if (console->found)
+	if (console->found || console->has_panicked)
 		return;
 	if (!console->cli->quiet) {
 		(void)fwrite(bytes, 1, size, stdout);
@@ -52,12 +55,13 @@ static void take_output(void *data, const char *bytes, size_t size)
 	/* NULs would hide what follows. */
 	for (size_t i = 0; i < size; i++)
 		(void)buf_append_char(&console->tail, bytes[i] ? bytes[i] : ' ');
-	if (strstr(buf_text(&console->tail), console->expected)) {
-		console->found = true;
+	console->found = strstr(buf_text(&console->tail), console->expected) != NULL;
+	console->has_panicked = strstr(buf_text(&console->tail), PANIC) != NULL;
+	if (console->found || console->has_panicked) {
 		(void)eventfd_write(console->found_fd, 1);
 		return;
 	}
-	keep = strlen(console->expected);
+	keep = max_u64(strlen(console->expected), strlen(PANIC));
 	if (console->tail.size > keep) {
 		memmove(console->tail.data,
 			console->tail.data + console->tail.size - keep, keep);
@@ -82,6 +86,11 @@ static int told(int r, const struct console *console, const char *image,
 {
 	if (console->found)
 		return 0;
+	if (console->has_panicked)
+		return err_set(
+			err, -EIO,
+			"boot '%s': the guest's kernel panicked before '%s' was seen",
+			image, console->expected);
 	if (r == -ENOENT)
 		return err_set(err, r, "boot '%s': needs QEMU: install qemu-system-x86",
 			       image);

@@ -176,5 +176,13 @@ def wrong_options_are_told_before_anything_starts(p):
         assert wanted in result.stderr and called is None, result.stderr
 
 
+def a_panic_of_the_guest_is_not_waited_out(p):
+    begin = time.monotonic()
+    line = refused(p, disk(p.top / "bios", BIOS, LINUX), "--expect", "login:", "--timeout", "60",
+                   says="[ 1.0] ---[ end Ker|nel panic - not syncing: no init ]---", seconds=60)
+    assert "the guest's kernel panicked before 'login:' was seen" in line, line
+    assert time.monotonic() - begin < 30
+
+
 if __name__ == "__main__":
     sys.exit(testcli.run_claims(globals(), testcli.Place))
