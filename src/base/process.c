@@ -3,6 +3,7 @@
 #include "base/monotonic.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -444,10 +445,10 @@ char *process_last_line(const char *text, char *line, size_t size)
 	start = end;
 	while (start > text && start[-1] != '\n')
 		start--;
-	length = (size_t)(end - start);
-	if (length >= size)
-		length = size - 1;
-	memcpy(line, start, length);
-	line[length] = '\0';
-	return length ? line : strcpy(line, "no message");
+	length = min_u64((uint64_t)(end - start), INT_MAX);
+	if (length > 0)
+		(void)snprintf(line, size, "%.*s", (int)length, start);
+	else
+		(void)snprintf(line, size, "no message");
+	return line;
 }
