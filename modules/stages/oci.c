@@ -308,7 +308,8 @@ static int pack_all(struct packing *packing, const char *filename)
 		return fd;
 	if (ftruncate(fd, 0) < 0)
 		return err_errno(kit->err, "empty '%s'", filename);
-	r = walk_below(packing->work_fd, &(struct walk_ops){set_time, &time}, kit->err);
+	r = walk_below(packing->work_fd,
+		       &(struct walk_ops){.visit = set_time, .data = &time}, kit->err);
 	return r == 0 ? tarball_write(packing->work_fd, &tarball, kit->err) : r;
 }
 

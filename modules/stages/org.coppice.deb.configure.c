@@ -9,6 +9,7 @@
 #include "modules/stages/control.h"
 #include "modules/stages/dpkg.h"
 #include "modules/stages/numbers.h"
+#include "modules/stages/reach.h"
 #include "modules/stages/stages.h"
 #include "json/json.h"
 
@@ -126,18 +127,18 @@ static int mark_automatic(struct kit *kit, const json_t *automatic)
 	return r == 0 ? write_marks(kit, marks) : r;
 }
 
-/* What update-initramfs is while packages are configured; NULL: itself. */
+/* What update-initramfs is while packages are configured: what was made before is no
+ * longer what they want.  Return: 0 when the tree has none, 1, or a negative errno. */
 static int cover_initramfs(struct kit *kit, struct command_bind *bind)
 {
-	static const char nothing[] = "#!/bin/sh\nexit 0\n";
+	static const char later[] = "#!/bin/sh\nexec rm -f /" REACH_RECORD "\n";
 	auto_close int fd = -EBADF;
 	struct stat st;
 
 	if (root_stat(kit->tree_fd, UPDATE_INITRAMFS, &st, NULL) < 0)
 		return 0;
 	fd = open(COVER, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
-	if (fd < 0 || fchmod(fd, 0755) < 0 ||
-	    fs_write_all(fd, nothing, strlen(nothing)) < 0)
+	if (fd < 0 || fchmod(fd, 0755) < 0 || fs_write_all(fd, later, strlen(later)) < 0)
 		return err_errno(kit->err, "write '%s'", COVER);
 	*bind = (struct command_bind){COVER, UPDATE_INITRAMFS};
 	return 1;

@@ -56,7 +56,8 @@ static int change_item(struct kit *kit, const char *path, const json_t *item)
 	dir = fs_open_in_root(kit->tree_fd, path, O_RDONLY | O_DIRECTORY, 0, kit->err);
 	if (dir < 0)
 		return dir;
-	return walk_below(dir, &(struct walk_ops){visit, (void *)mode}, kit->err);
+	return walk_below(dir, &(struct walk_ops){.visit = visit, .data = (void *)mode},
+			  kit->err);
 }
 
 int stage_chmod(struct kit *kit)

@@ -101,7 +101,8 @@ static int change_item(struct kit *kit, const char *path, const json_t *item)
 	if (fd < 0)
 		return errno == ENOTDIR || errno == ELOOP ? 0
 							  : err_errno(kit->err, "open");
-	return walk_below(fd, &(struct walk_ops){visit, &owner}, kit->err);
+	return walk_below(fd, &(struct walk_ops){.visit = visit, .data = &owner},
+			  kit->err);
 }
 
 int stage_chown(struct kit *kit)

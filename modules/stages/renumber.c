@@ -162,5 +162,6 @@ int renumber_tree(int tree_fd, const struct renumber *map, struct cop_error *err
 
 	if (!arena || !seen)
 		return err_oom(err);
-	return walk_below(tree_fd, &(struct walk_ops){visit, &walk}, err);
+	return walk_below(tree_fd, &(struct walk_ops){.visit = visit, .data = &walk},
+			  err);
 }

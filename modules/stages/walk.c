@@ -18,7 +18,10 @@ static int walk_entry(int dir_fd, const char *name, const struct walk_ops *ops,
 	if (r < 0 || !S_ISDIR(st.st_mode))
 		return r < 0 ? err_prefix(err, r, "'%s'", name) : 0;
 	fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return fd < 0 ? err_errno(err, "open '%s'", name) : walk_below(fd, ops, err);
+	if (fd < 0)
+		return err_errno(err, "open '%s'", name);
+	r = walk_below(fd, ops, err);
+	return r == 0 && ops->leave ? ops->leave(ops->data, err) : r;
 }
 
 int walk_below(int dir_fd, const struct walk_ops *ops, struct cop_error *err)
@@ -47,7 +50,7 @@ static int keep_newest(void *data, int parent_fd, const char *name, const struct
 
 int walk_newest(int dir_fd, int64_t *ret, struct cop_error *err)
 {
-	const struct walk_ops ops = {keep_newest, ret};
+	const struct walk_ops ops = {.visit = keep_newest, .data = ret};
 	struct stat st;
 
 	if (fstat(dir_fd, &st) < 0)

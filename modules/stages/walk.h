@@ -7,11 +7,13 @@
 #include "base/error.h"
 
 /* struct walk_ops - what to do with each entry; @visit: @name in @parent_fd, as it was
- * before the visit */
+ * before the visit; @leave (may be NULL): behind the last entry of a directory that was
+ * visited */
 struct walk_ops {
 	int (*visit)(void *data, int parent_fd, const char *name, const struct stat *st,
 		     struct cop_error *err);
 	void *data;
+	int (*leave)(void *data, struct cop_error *err);
 };
 
 /* walk_below() - Return: 0, or the first negative return, with the path in @err */

@@ -49,11 +49,13 @@ static const char *esp_mount(const struct recipe_image *image)
 	return "/boot/efi";
 }
 
-static int add_loader(json_t *stages, const struct recipe *recipe, struct cop_error *err)
+int image_add_loader(json_t *stages, const struct recipe *recipe, struct cop_error *err)
 {
 	const struct recipe_image *image = recipe->image;
 	json_t *options;
 
+	if (!boots(recipe) || image->boot == IMAGE_BOOT_DIRECT)
+		return 0;
 	if (image->boot == IMAGE_BOOT_BIOS)
 		return stages_add(stages, "org.coppice.boot.grub", NULL,
 				  json_pack("{s:s}", "root-fs-uuid",
@@ -66,22 +68,18 @@ static int add_loader(json_t *stages, const struct recipe *recipe, struct cop_er
 	return stages_add(stages, "org.coppice.boot.systemd", NULL, options, err);
 }
 
-int image_add_boot(json_t *stages, const struct recipe *recipe, bool has_initramfs,
-		   struct cop_error *err)
+int image_add_initramfs(json_t *stages, const struct recipe *recipe, bool is_first,
+			struct cop_error *err)
 {
-	int r = 0;
+	json_t *options = json_object();
 
-	if (has_initramfs)
-		r = stages_add(
-			stages, "org.coppice.initramfs", NULL,
-			boots(recipe)
-				? json_pack("{s:s}", "root-filesystem",
-					    image_find(recipe->image, "/")->filesystem)
-				: json_object(),
-			err);
-	if (r >= 0 && boots(recipe) && recipe->image->boot != IMAGE_BOOT_DIRECT)
-		r = add_loader(stages, recipe, err);
-	return r;
+	if (options && boots(recipe))
+		(void)json_object_set_new(
+			options, "root-filesystem",
+			json_string(image_find(recipe->image, "/")->filesystem));
+	if (options && is_first)
+		(void)json_object_set_new(options, "record", json_true());
+	return stages_add(stages, "org.coppice.initramfs", NULL, options, err);
 }
 
 /* --- the disk --- */

@@ -96,12 +96,15 @@ int image_id(const struct recipe *recipe, const char *purpose, char uuid[37],
  * Parts of a manifest; new stages are appended to @stages.
  *
  * image_add_config() - files and mount points; before anything that people write
- * image_add_boot() - initramfs and boot loader; after all that they may hold
+ * image_add_initramfs() - after all that it may hold, or, as the first of two, before
+ *	what probably does not reach it
+ * image_add_loader() - the boot loader, where there is one; after the initramfs
  * image_add_disk() - the disk as it is, where another format is made of it
  * image_add_format() - what was asked for
  */
 int image_add_config(json_t *stages, const struct recipe *recipe, struct cop_error *err);
-int image_add_boot(json_t *stages, const struct recipe *recipe, bool has_initramfs,
-		   struct cop_error *err);
+int image_add_initramfs(json_t *stages, const struct recipe *recipe, bool is_first,
+			struct cop_error *err);
+int image_add_loader(json_t *stages, const struct recipe *recipe, struct cop_error *err);
 int image_add_disk(json_t *stages, const struct recipe *recipe, struct cop_error *err);
 int image_add_format(json_t *stages, const struct recipe *recipe, struct cop_error *err);

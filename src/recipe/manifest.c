@@ -11,6 +11,7 @@
 
 #include "base/text.h"
 #include "recipe/image.h"
+#include "recipe/initramfs.h"
 #include "recipe/repositories.h"
 #include "recipe/settings.h"
 #include "recipe/stages.h"
@@ -85,16 +86,6 @@ static int add_names(json_t *names, json_t *automatic, const struct lock_package
 	return json_array_append_new(automatic, json_string(mark.data));
 }
 
-/* Will packages want to make an initramfs?  Then it is made once, by a stage. */
-static bool has_initramfs(const struct lock *lock)
-{
-	for (size_t i = 0; i < lock->n_packages; i++)
-		if (strcmp(lock->packages[i].name, "initramfs-tools") == 0 &&
-		    !lock_is_tool(&lock->packages[i]))
-			return true;
-	return false;
-}
-
 /* What users and groups of this layer's packages are to have as numbers; a new
  * reference. */
 static json_t *layer_numbers(const struct lock *lock, size_t first, size_t end)
@@ -147,17 +138,29 @@ static int add_layer(json_t *stages, const struct lock *lock, size_t first, size
 	options = json_pack("{s:O, s:O, s:O}", "packages", names, "automatic", automatic,
 			    "numbers", numbers);
 	/* The base is the same for all, and the tools have no kernel. */
-	if (options && has_initramfs(lock) &&
+	if (options && initramfs_is_wanted(lock) &&
 	    strcmp(lock->packages[first].layer, BASE_LAYER) != 0 &&
 	    !lock_is_tool(&lock->packages[first]))
 		(void)json_object_set_new(options, "skip-initramfs", json_true());
 	return stages_add(stages, "org.coppice.deb.configure", NULL, options, err);
 }
 
+/* What comes of the recipe's `image` and `kernel`, behind the last layer that reaches the
+ * initramfs, which is made now; its packages are all there. */
+static int add_first_initramfs(json_t *stages, const struct recipe *recipe,
+			       struct cop_error *err)
+{
+	int r = image_add_config(stages, recipe, err);
+
+	return r < 0 ? r : image_add_initramfs(stages, recipe, true, err);
+}
+
 /* Those of the tree, or the base and the tools. */
 static int add_layers(json_t *stages, const struct recipe *recipe,
 		      const struct lock *lock, bool tools, struct cop_error *err)
 {
+	size_t first_initramfs = tools ? 0 : initramfs_layer(recipe, lock);
+
 	for (size_t first = 0, end; first < lock->n_packages; first = end) {
 		const char *layer = lock->packages[first].layer;
 		int r;
@@ -172,6 +175,8 @@ static int add_layers(json_t *stages, const struct recipe *recipe,
 		r = add_layer(stages, lock, first, end, err);
 		if (r >= 0 && first == 0 && !tools)
 			r = settings_add_debconf(stages, recipe, err);
+		if (r >= 0 && end == first_initramfs)
+			r = add_first_initramfs(stages, recipe, err);
 		if (r < 0)
 			return r;
 	}
@@ -248,8 +253,10 @@ static int add_small_stages(json_t *stages, const struct recipe *recipe,
 			    const struct lock *lock, const struct recipe_files *apt,
 			    struct cop_error *err)
 {
-	int r = image_add_config(stages, recipe, err);
+	int r = 0;
 
+	if (initramfs_layer(recipe, lock) == 0)
+		r = image_add_config(stages, recipe, err);
 	if (r >= 0)
 		r = add_sources_stage(stages, recipe, err);
 	if (r >= 0)
@@ -262,8 +269,10 @@ static int add_small_stages(json_t *stages, const struct recipe *recipe,
 		r = settings_add_services(stages, recipe, lock, err);
 	if (r >= 0)
 		r = add_commands(stages, recipe->commands, err);
+	if (r >= 0 && initramfs_is_wanted(lock))
+		r = image_add_initramfs(stages, recipe, false, err);
 	if (r >= 0)
-		r = image_add_boot(stages, recipe, has_initramfs(lock), err);
+		r = image_add_loader(stages, recipe, err);
 	if (r >= 0)
 		r = stages_add(stages, "org.coppice.hosts", NULL,
 			       recipe->hostname

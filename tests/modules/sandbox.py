@@ -101,14 +101,14 @@ class World:
         server.close()
         return run.returncode, run.stdout, exception
 
-    def install(self, tree, packages, automatic=(), mask=0o022):
-        """Unpack and configure; the first failure's (status, output, exception)."""
+    def install(self, tree, packages, automatic=(), mask=0o022, **options):
+        """Unpack and configure, with more @options; the first failure's (status, output, exception)."""
         result = self.stage("org.coppice.deb.unpack", tree, {"packages": packages, "architecture": architecture},
                             ["packages"], mask)
         if result[0] == 0:
             result = self.stage("org.coppice.deb.configure", tree,
                                 {"packages": [package["name"] for package in packages],
-                                 "automatic": list(automatic)}, (), mask)
+                                 "automatic": list(automatic), **options}, (), mask)
         return result
 
 
@@ -161,13 +161,13 @@ def expect(condition, what):
         raise AssertionError(what)
 
 
-def ready(world):
+def ready(place):
     """A tree with the base installed: made once, copied for every test."""
     if not shared:
         shared.append(World())
         status, output, _ = shared[0].install(shared[0].tree("tree"), base(shared[0], True))
         expect(status == 0, output)
-    tree = world.top + "/tree"
+    tree = place.top + "/tree"
     subprocess.run(["cp", "-a", shared[0].top + "/tree", tree], check=True)
     return tree
 
@@ -271,6 +271,100 @@ def a_policy_of_the_trees_own_is_covered_and_stays(world):
     expect(status == 0, output)
     expect(open(tree + "/etc/policy").read() == "101\n", "services could have started")
     expect(open(tree + "/usr/sbin/policy-rc.d").read() == text, "the package's own policy is gone")
+
+
+INITRAMFS = "boot/initrd.img-6.1"
+RECORD = "var/lib/coppice-initramfs"
+
+
+def with_initramfs(place):
+    """A tree with a kernel and an initramfs, which counts how often it was made, and its record."""
+    tree = ready(place)
+    tools = place.package("initramfs-tools", files={"boot/vmlinuz-6.1": "kernel\n",
+                                                    "usr/share/initramfs-tools/hooks/udev": "copy\n"},
+                          folders=["etc/initramfs-tools/conf.d", "usr/sbin", "etc/systemd/network"])
+    status, output, _ = place.install(tree, [tools])
+    expect(status == 0, output)
+    with open(tree + "/usr/sbin/update-initramfs", "w") as file:
+        file.write("#!/bin/sh\n[ \"$1 $2\" = '-c -k' ] && echo made >> \"/boot/initrd.img-$3\"\n")
+    os.chmod(tree + "/usr/sbin/update-initramfs", 0o755)
+    expect(initramfs(place, tree, record=True) == 1, "it was not made once")
+    expect(os.path.getsize(f"{tree}/{RECORD}") > 0, "there is no record")
+    return tree
+
+
+def initramfs(world, tree, **options):
+    """Run the stage; how often the initramfs was made until now."""
+    status, output, _ = world.stage("org.coppice.initramfs", tree, options)
+    expect(status == 0, output)
+    with open(f"{tree}/{INITRAMFS}") as file:
+        return file.read().count("made\n")
+
+
+def again(world, tree, change):
+    """How often it is made when @change comes behind the record; the tree stays as it was."""
+    copy = world.top + "/copy"
+    subprocess.run(["cp", "-a", tree, copy], check=True)
+    change(copy)
+    count = initramfs(world, copy) - 1
+    expect(not os.path.exists(f"{copy}/{RECORD}"), "the record is in the tree for good")
+    shutil.rmtree(copy)
+    return count
+
+
+def an_initramfs_of_a_lower_layer_is_kept_by_what_does_not_reach_it(world):
+    tree = with_initramfs(world)
+    other = world.package("other", files={"usr/share/other/x": "x\n", "etc/other": "y\n"},
+                          scripts={"postinst": "#!/bin/sh\necho hello\n"})
+
+    def install(copy):
+        status, output, _ = world.install(copy, [other], **{"skip-initramfs": True})
+        expect(status == 0, output)
+
+    def settings(copy):
+        for path in ("etc/hostname", "etc/systemd/network/eth.network", "usr/lib/other.link"):
+            with open(f"{copy}/{path}", "w") as file:
+                file.write("x\n")
+
+    expect(again(world, tree, lambda copy: None) == 0, "it was made again for nothing")
+    expect(again(world, tree, install) == 0, "a package that did not ask had it made again")
+    expect(again(world, tree, settings) == 0, "settings that do not reach it had it made again")
+
+
+def an_initramfs_of_a_lower_layer_is_made_again_where_a_package_asks(world):
+    tree = with_initramfs(world)
+    asking = world.package("asking", scripts={"postinst": "#!/bin/sh\nupdate-initramfs -u\n"})
+
+    def install(copy):
+        status, output, _ = world.install(copy, [asking], **{"skip-initramfs": True})
+        expect(status == 0, output)
+        with open(f"{copy}/{INITRAMFS}") as file:
+            expect(file.read() == "made\n", "the package itself made one")
+
+    expect(again(world, tree, install) == 1, "the package asked in vain")
+
+
+def an_initramfs_of_a_lower_layer_is_made_again_where_a_setting_reaches_it(world):
+    tree = with_initramfs(world)
+
+    def written(path, text="x\n"):
+        def change(copy):
+            os.makedirs(os.path.dirname(f"{copy}/{path}"), exist_ok=True)
+            with open(f"{copy}/{path}", "w") as file:
+                file.write(text)
+        return change
+
+    for path in ("etc/fstab", "etc/crypttab", "etc/modprobe.d/own.conf", "etc/initramfs-tools/modules",
+                 "etc/udev/rules.d/own.rules", "etc/systemd/network/eth.link", "usr/lib/firmware/own/card.bin",
+                 "usr/lib/modules/6.1/own.ko", "usr/share/initramfs-tools/hooks/own",
+                 "usr/share/initramfs-tools/hooks/udev", "usr/share/initramfs-tools/udev"):
+        expect(again(world, tree, written(path)) == 1, f"{path} did not reach it")
+    expect(again(world, tree, lambda copy: os.unlink(copy + "/usr/share/initramfs-tools/hooks/udev")) == 1,
+           "a hook that is gone is still in it")
+    expect(again(world, tree, lambda copy: os.chmod(copy + "/usr/share/initramfs-tools/hooks/udev", 0o755)) == 1,
+           "a hook that may run now did not reach it")
+    expect(again(world, tree, lambda copy: os.symlink("/x", copy + "/etc/modules")) == 1, "a symlink is no setting")
+    expect(again(world, tree, written("boot/vmlinuz-6.2")) == 1, "the second kernel has none")
 
 
 def automatic_marks_are_merged_and_sorted(world):

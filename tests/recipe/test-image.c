@@ -172,7 +172,9 @@ static void what_makes_no_sense_is_refused_by_place_and_name(void **state)
 
 /* --- manifests --- */
 
-static json_t *make_manifest(const struct recipe *recipe, bool host_tools)
+/* @groups: lines of packages behind those of `boot` */
+static json_t *make_manifest_of(const struct recipe *recipe, bool host_tools,
+				const char *groups)
 {
 	struct cop_error err = {};
 	auto_ptr(lock) lock = NULL;
@@ -187,13 +189,19 @@ static json_t *make_manifest(const struct recipe *recipe, bool host_tools)
 		"package base dpkg 1.22 amd64 11 " SHA " trixie pool/dpkg.deb manual\n"
 		"package boot initramfs-tools 1 all 11 " SHA
 		" trixie pool/i.deb automatic\n"
+		"%s"
 		"package build dpkg 1.22 amd64 11 " SHA
 		" trixie pool/dpkg.deb automatic\n"
 		"package build mtools 4 amd64 11 " SHA " trixie pool/mtools.deb manual\n",
-		recipe->request);
+		recipe->request, groups);
 	assert_ok(lock_parse("lock", text.data, text.size, &lock, &err), &err);
 	assert_ok(recipe_manifest(recipe, lock, host_tools, &manifest, &err), &err);
 	return manifest;
+}
+
+static json_t *make_manifest(const struct recipe *recipe, bool host_tools)
+{
+	return make_manifest_of(recipe, host_tools, "");
 }
 
 /* "build: a b, tree: c d" with the last parts of the stages' names. */
@@ -231,6 +239,54 @@ static void the_stages_go_from_slow_to_cheap(void **state)
 		      "tree: deb.unpack deb.configure deb.unpack deb.configure mkdir "
 		      "files apt.sources run initramfs boot.systemd hosts hostname; "
 		      "disk@build: disk; image@build: qemu");
+}
+
+#define PACKAGE(layer, name) \
+	"package " layer " " name " 1 all 11 " SHA " trixie pool/" name ".deb manual\n"
+
+#define ALL_LAYERS(...)                                                        \
+	"tree: deb.unpack deb.configure deb.unpack deb.configure " __VA_ARGS__ \
+	"; image: disk kernel"
+
+static void groups_that_do_not_reach_the_initramfs_stand_behind_it(void **state)
+{
+	static const struct {
+		const char *more, *groups, *stages;
+	} cases[] = {
+		{"", PACKAGE("system", "less") PACKAGE("late", "nano"),
+		 ALL_LAYERS("files initramfs deb.unpack deb.configure deb.unpack "
+			    "deb.configure apt.sources initramfs hosts")},
+		/* One that does, and one behind it. */
+		{"", PACKAGE("system", "cryptsetup-initramfs") PACKAGE("late", "nano"),
+		 ALL_LAYERS("deb.unpack deb.configure files initramfs deb.unpack "
+			    "deb.configure apt.sources initramfs hosts")},
+		/* One that does, at the end. */
+		{"", PACKAGE("system", "less") PACKAGE("late", "lvm2"),
+		 ALL_LAYERS("deb.unpack deb.configure deb.unpack deb.configure files "
+			    "apt.sources initramfs hosts")},
+		{"commands: [\"true\"]\n", PACKAGE("system", "less"),
+		 ALL_LAYERS("deb.unpack deb.configure files apt.sources run initramfs "
+			    "hosts")},
+		{"files: [{path: /etc/modprobe.d/own.conf, data: x}]\n",
+		 PACKAGE("system", "less"),
+		 ALL_LAYERS("deb.unpack deb.configure files apt.sources files initramfs "
+			    "hosts")},
+		{"files: [{path: /etc/motd, data: x}]\n", PACKAGE("system", "less"),
+		 ALL_LAYERS("files initramfs deb.unpack deb.configure apt.sources files "
+			    "initramfs hosts")},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		auto_buf text = {};
+		auto_ptr(recipe) recipe = NULL;
+		auto_json *manifest = NULL;
+
+		(void)buf_printf(&text, HEAD "image: {boot: direct}\n%s", cases[i].more);
+		recipe = parse(text.data);
+		manifest = make_manifest_of(recipe, true, cases[i].groups);
+		assert_stages(manifest, cases[i].stages);
+	}
 }
 
 static void the_hosts_tools_make_the_build_pipeline_superfluous(void **state)
@@ -310,6 +366,7 @@ int main(void)
 		cmocka_unit_test(a_layout_is_data),
 		cmocka_unit_test(what_makes_no_sense_is_refused_by_place_and_name),
 		cmocka_unit_test(the_stages_go_from_slow_to_cheap),
+		cmocka_unit_test(groups_that_do_not_reach_the_initramfs_stand_behind_it),
 		cmocka_unit_test(the_hosts_tools_make_the_build_pipeline_superfluous),
 		cmocka_unit_test(
 			a_container_image_names_the_architecture_as_containers_do),

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What decides on an initramfs beside the programs that packages install. */
+#pragma once
+
+#include "base/buf.h"
+#include "base/error.h"
+
+/*
+ * Who makes an initramfs before all packages are there can leave a record of what reached
+ * it.  A package that asks for a new one takes it away, and the next to make it compares:
+ * with the same record it would be the same initramfs.
+ */
+#define REACH_RECORD "var/lib/coppice-initramfs"
+
+/*
+ * reach_describe() - configuration, scripts, and names of modules and firmware, as text
+ *
+ * Return: 0; -EFBIG when a record would be too large; another negative errno.
+ */
+int reach_describe(int tree_fd, struct buf *text, struct cop_error *err);
