@@ -8,6 +8,7 @@
 #include "cli/build.h"
 #include "cli/progress.h"
 #include "cli/secrets.h"
+#include "cli/share.h"
 #include "engine/engine.h"
 #include "recipe/recipe.h"
 #include "store/store.h"
@@ -445,7 +446,6 @@ static int build(struct cli *cli, const char *path, struct manifest *manifest,
 		.output_directory = cli->options[1],
 		.checkpoints = cli->lists[2][0] ? cli->lists[2] : NULL,
 		.cancel_fd = cli->cancel_fd,
-		.remote = cli->options[6],
 		.retry_command = retry,
 		.require_sandbox = cli->options[4] != NULL,
 		.allow_weak_sandbox = cli->options[7] != NULL,
@@ -458,6 +458,8 @@ static int build(struct cli *cli, const char *path, struct manifest *manifest,
 			    .data = &display},
 	};
 	cleanup_with(secrets_done) struct secrets secrets = {};
+	auto_ptr(share) share = NULL;
+	struct engine_share others;
 	auto_json *result = NULL;
 	struct cop_store *store;
 	int r = secrets_read(manifest, cli->lists[8], true, &secrets, err);
@@ -466,6 +468,11 @@ static int build(struct cli *cli, const char *path, struct manifest *manifest,
 	options.n_secrets = secrets.n;
 	if (r == 0)
 		r = cli_store(cli, &store, err);
+	if (r == 0 && cli->options[6]) {
+		r = share_new(store, cli->options[6], &options.monitor, cli->cancel_fd,
+			      &share, &others, err);
+		options.share = &others;
+	}
 	if (r == 0)
 		r = engine_build(store, manifest, places, &options, &result, err);
 	buf_done(&display.line);

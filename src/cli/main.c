@@ -455,9 +455,9 @@ static bool is_osbuild(const char *program)
 static int run_osbuild(struct cli *cli, int argc, char **argv, struct cop_error *err)
 {
 	char *name[] = {(char *)OSBUILD, NULL};
-	int words, r = cli_become_whole(argv, err);
+	int words;
 
-	return r < 0 ? r : run_verb(cli, cli_find_verb(1, name, &words), argc, argv, err);
+	return run_verb(cli, cli_find_verb(1, name, &words), argc, argv, err);
 }
 
 static int run_program(struct cli *cli, int argc, char **argv, struct cop_error *err)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The quick program: the verbs that look at a store, commit, and mount.  What only the
- * others need, libcurl and libarchive and the forty libraries that these need, takes
- * several times as long to load as a view to mount.  For any other verb it becomes the
- * whole program.
+ * The quick program: the verbs that look at a store, commit, and mount, and the one that
+ * takes osbuild's place.  What only the others need, libcurl and libarchive and the forty
+ * libraries that these need, takes several times as long to load as a view to mount.  For
+ * any other verb it becomes the whole program.
  */
 #include <limits.h>
 #include <string.h>
@@ -14,7 +14,8 @@ const struct verb *const cli_verbs[] = {
 	&verb_init,   &verb_commit, &verb_digest, &verb_refs,	&verb_ref_set,
 	&verb_ref_rm, &verb_ls,	    &verb_cat,	  &verb_dump,	&verb_diff,
 	&verb_run,    &verb_log,    &verb_mount,  &verb_umount, &verb_verify,
-	&verb_gc,     &verb_pin,    &verb_unpin,  &verb_status, NULL,
+	&verb_gc,     &verb_pin,    &verb_unpin,  &verb_status, &verb_osbuild,
+	NULL,
 };
 
 /* coppice-whole beside @program, which is how a build tree looks. */

@@ -156,6 +156,23 @@ struct engine_secret {
 };
 
 /*
+ * struct engine_share - checkpoints that others may have, and may want.  All are called
+ * by the thread that builds, and never with a stage that depends on a secret.
+ * @fetch: bring the last of @n stages that others have into the store, as a checkpoint;
+ *         @ids and @keys in the order of the pipeline.  Return: 1 when one was brought,
+ *         0 when not, for whatever reason; -EINTR, or another errno of the store.
+ * @send: a checkpoint was made; @meta is what was kept with it, borrowed
+ * @finish: the build is over, and was not interrupted
+ */
+struct engine_share {
+	void *data;
+	int (*fetch)(void *data, const char *const *ids, const char *const *keys,
+		     size_t n, struct cop_error *err);
+	void (*send)(void *data, const char *id, const char *key, const json_t *meta);
+	void (*finish)(void *data);
+};
+
+/*
  * struct engine_options
  * @exports: names of pipelines to build and export; NULL-terminated; none: every pipeline
  *           is built that no other uses as its build, nothing is exported
@@ -172,8 +189,7 @@ struct engine_secret {
  * @stage_timeout: how long a stage may run, in seconds; 0: as long as it likes
  * @break_at: "*", or type or id of a stage: a shell is run in its place before it; when
  *            the shell fails, so does the build (-ECANCELED).  NULL: nowhere
- * @remote: name of a remote of the store: checkpoints are looked for there before a stage
- *          is run, and sent there; when it cannot be used that is noted.  NULL: none
+ * @share: others to share checkpoints with; NULL: none
  * @secrets: a value for each name that the manifest wants, and for no other (-ENOKEY,
  *           -EINVAL); they are in no key, log or message
  * @as_osbuild: as the command osbuild: without exports only sources are fetched, all of
@@ -193,7 +209,7 @@ struct engine_options {
 	bool require_sandbox, allow_weak_sandbox;
 	unsigned int stage_timeout;
 	const char *break_at;
-	const char *remote;
+	const struct engine_share *share;
 	const struct engine_secret *secrets;
 	size_t n_secrets;
 	bool as_osbuild, keep_nothing, export_as_caller;

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "engine/secrets.h"
-#include "engine/share.h"
 
 static const char *key_of_tree(const struct run *run, const struct manifest_stage *stage,
 			       const char *id)
@@ -202,27 +201,28 @@ static int find_start(struct run *run, struct run_pipeline *pipeline,
 	return 0;
 }
 
-/* The stages that the store lacks, as far as the remote has them. */
+/* The stages that the store lacks, as far as others have them. */
 static int fetch_start(struct run *run, struct run_pipeline *pipeline,
 		       struct cop_error *err)
 {
-	size_t n = pipeline->pipeline->n_stages - pipeline->first;
-	auto_free const char **keys = NULL;
+	const struct engine_share *share = run->options->share;
+	const struct manifest_stage *stages = pipeline->pipeline->stages;
+	size_t n = 0, n_left = pipeline->pipeline->n_stages - pipeline->first;
+	auto_free const char **names = NULL;
 	int r;
 
-	if (!run->share || n == 0)
+	if (!share || n_left == 0)
 		return 0;
-	keys = calloc(n, sizeof(*keys));
-	if (!keys)
+	names = calloc(2 * n_left, sizeof(*names));
+	if (!names)
 		return err_oom(err);
 	/* From the first private stage on, no other store has such keys. */
-	for (size_t i = 0; i < n; i++)
-		if (pipeline->stages[pipeline->first + i].is_private)
-			n = i;
-		else
-			keys[i] = pipeline->stages[pipeline->first + i].key;
-	r = share_fetch(run->share, pipeline->pipeline->stages + pipeline->first, keys, n,
-			err);
+	while (n < n_left && !pipeline->stages[pipeline->first + n].is_private) {
+		names[n] = stages[pipeline->first + n].id;
+		names[n_left + n] = pipeline->stages[pipeline->first + n].key;
+		n++;
+	}
+	r = share->fetch(share->data, names, names + n_left, n, err);
 	return r > 0 ? find_start(run, pipeline, err) : r;
 }
 

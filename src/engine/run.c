@@ -17,7 +17,6 @@
 #include "engine/plan.h"
 #include "engine/sandbox.h"
 #include "engine/secrets.h"
-#include "engine/share.h"
 #include "store/gc.h"
 #include "store/object.h"
 #include "store/secret.h"
@@ -302,6 +301,7 @@ static int commit(struct build *build, const struct manifest_stage *stage,
 		  struct engine_stage_report *report, struct cop_error *err)
 {
 	struct run *run = build->run;
+	const struct engine_share *share = run->options->share;
 	struct object_commit_options options = {
 		.class = REF_STAGE,
 		.name = stage->id,
@@ -323,9 +323,9 @@ static int commit(struct build *build, const struct manifest_stage *stage,
 		r = keep(build, stage, outcome, &options, err);
 	if (r == 0 && run_is_private(run, stage))
 		r = object_mark_private(run->store, &build->pipeline->digest, err);
-	else if (r == 0)
-		share_send(run->share, stage->id,
-			   build->pipeline->stages[stage->number - 1].key, meta);
+	else if (r == 0 && share)
+		share->send(share->data, stage->id,
+			    build->pipeline->stages[stage->number - 1].key, meta);
 	if (r < 0)
 		return err_prefix(err, r, "keep the tree");
 	flight_land(&build->flight);
@@ -584,7 +584,6 @@ static int make_pipelines(struct run *run, struct cop_error *err)
 
 static void run_done(struct run *run)
 {
-	(void)share_free(run->share);
 	for (size_t i = 0; i < run->n_stages; i++)
 		json_decref(run->stages[i].parts);
 	for (size_t i = 0; run->pipelines && i < run->manifest->n_pipelines; i++) {
@@ -614,8 +613,6 @@ static int prepare(struct run *run, struct cop_error *err)
 		r = plan_keys(run, err);
 	if (r == 0)
 		r = workdir_new(run->store, "build", NULL, &run->workdir, err);
-	if (r == 0)
-		r = share_new(run->store, run->options, &run->share, err);
 	if (r == 0)
 		r = plan_select(run, err);
 	return r < 0 ? r : foreign_check(run, err);
@@ -666,8 +663,8 @@ int engine_build(struct cop_store *store, struct manifest *manifest,
 			r = build_pipeline(&run, &run.pipelines[i], err);
 	if (r == 0)
 		r = export_all(&run, err);
-	if (r != -EINTR)
-		share_finish(run.share);
+	if (r != -EINTR && options->share)
+		options->share->finish(options->share->data);
 	return r < 0 ? r : result_make(&run, ret_result, err);
 }
 

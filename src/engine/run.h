@@ -36,11 +36,8 @@ struct run_pipeline {
 	struct cop_digest digest; /* of the finished tree, where it was committed */
 };
 
-struct share;
-
 struct run {
 	struct cop_store *store;
-	struct share *share; /* NULL: nothing is shared */
 	const struct manifest *manifest;
 	const struct engine_options *options;
 	const struct engine_monitor *monitor;

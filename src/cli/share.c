@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "engine/share.h"
+#include "cli/share.h"
 
 #include <pthread.h>
 #include <stdarg.h>
@@ -21,7 +21,8 @@ struct sent_item {
 
 struct share {
 	struct cop_store *store;
-	const struct engine_options *options;
+	const char *name;
+	const struct engine_monitor *monitor;
 	struct remote *remote; /* of the thread that builds */
 	struct remote *sender; /* of the thread that sends */
 	struct work *work;
@@ -36,7 +37,7 @@ struct share {
 
 static void printf_like(2, 3) say(const struct share *share, const char *format, ...)
 {
-	const struct engine_monitor *monitor = &share->options->monitor;
+	const struct engine_monitor *monitor = share->monitor;
 	char line[COP_ERROR_MAX + 64];
 	va_list ap;
 
@@ -66,8 +67,7 @@ static void note_later(void *data, const char *line)
 static void give_up(struct share *share, const char *why)
 {
 	if (!share->is_away)
-		say(share, "%s; going on without remote '%s'", why,
-		    share->options->remote);
+		say(share, "%s; going on without remote '%s'", why, share->name);
 	share->is_away = true;
 }
 
@@ -104,19 +104,18 @@ static int send_item(void *data, void *argument, struct cop_error *err)
 }
 
 /* A remote that is known but cannot be opened (no credentials) is away. */
-static int open_remotes(struct share *share, struct cop_error *err)
+static int open_remotes(struct share *share, int cancel_fd, struct cop_error *err)
 {
-	const struct engine_options *options = share->options;
 	const struct remote_monitor monitor = {.note = note_at_once,
 					       .data = share,
-					       .progress = options->monitor.progress};
+					       .progress = share->monitor->progress};
 	const struct remote_monitor quiet = {.note = note_later, .data = share};
 	struct cop_error why = {};
-	int r = remote_open(share->store, options->remote, &monitor, options->cancel_fd,
+	int r = remote_open(share->store, share->name, &monitor, cancel_fd,
 			    &share->remote, &why);
 
 	if (r == 0 && remote_is_writable(share->remote))
-		r = remote_open(share->store, options->remote, &quiet, options->cancel_fd,
+		r = remote_open(share->store, share->name, &quiet, cancel_fd,
 				&share->sender, &why);
 	if (r == -ENOENT || r == -EINVAL || r == -ENOMEM)
 		return err_copy(err, &why);
@@ -125,29 +124,6 @@ static int open_remotes(struct share *share, struct cop_error *err)
 	if (share->remote)
 		remote_set_tries(share->remote, TRIES);
 	return 0;
-}
-
-int share_new(struct cop_store *store, const struct engine_options *options,
-	      struct share **ret_share, struct cop_error *err)
-{
-	static const struct work_ops ops = {.run = send_item, .drop = item_free};
-	auto_ptr(share) share = NULL;
-	int r;
-
-	if (!options->remote)
-		return 0;
-	share = calloc(1, sizeof(*share));
-	if (!share)
-		return err_oom(err);
-	share->store = store;
-	share->options = options;
-	(void)pthread_mutex_init(&share->mutex, NULL);
-	r = open_remotes(share, err);
-	if (r == 0 && share->sender)
-		r = work_new(&ops, share, 1, &share->work, err);
-	if (r == 0)
-		*ret_share = TAKE_PTR(share);
-	return r;
 }
 
 struct share *share_free(struct share *share)
@@ -172,8 +148,7 @@ static json_t *meta_of(const struct share *share, const struct remote_entry *ent
 
 	if (!meta || json_object_set_new(meta, "key", json_string(key)) < 0 ||
 	    json_object_set_new(meta, "log", json_false()) < 0 ||
-	    json_object_set_new(meta, "remote", json_string(share->options->remote)) <
-		    0) {
+	    json_object_set_new(meta, "remote", json_string(share->name)) < 0) {
 		json_decref(meta);
 		return NULL;
 	}
@@ -193,19 +168,20 @@ static int bring(struct share *share, const char *id, const char *key,
 			   REF_STAGE, id, meta, &digest, err);
 }
 
-int share_fetch(struct share *share, const struct manifest_stage *stages,
-		const char *const *keys, size_t n, struct cop_error *err)
+static int fetch(void *data, const char *const *ids, const char *const *keys, size_t n,
+		 struct cop_error *err)
 {
+	struct share *share = data;
 	struct remote_entry entry = {};
 	struct cop_error why = {};
 	size_t found = n;
 	int r;
 
-	if (!share || share->is_away || n == 0)
+	if (share->is_away || n == 0)
 		return 0;
 	r = remote_find_keys(share->remote, keys, n, &found, &entry, &why);
 	if (r == 0 && found < n)
-		r = bring(share, stages[found].id, keys[found], &entry, &why);
+		r = bring(share, ids[found], keys[found], &entry, &why);
 	remote_entry_done(&entry);
 	if (r == -EINTR || r == -ENOMEM)
 		return err_copy(err, &why);
@@ -217,11 +193,12 @@ int share_fetch(struct share *share, const struct manifest_stage *stages,
 	return r == 0 && found < n;
 }
 
-void share_send(struct share *share, const char *id, const char *key, const json_t *meta)
+static void send_later(void *data, const char *id, const char *key, const json_t *meta)
 {
+	struct share *share = data;
 	struct sent_item *item;
 
-	if (!share || !share->sender || share->is_away)
+	if (!share->sender || share->is_away)
 		return;
 	item = calloc(1, sizeof(*item));
 	if (!item)
@@ -250,17 +227,45 @@ static void tell_notes(struct share *share)
 	buf_truncate(&share->notes, 0);
 }
 
-void share_finish(struct share *share)
+static void finish(void *data)
 {
-	if (!share || !share->work)
+	struct share *share = data;
+
+	if (!share->work)
 		return;
 	if (share->n_sent < share->n_added && !share->failed)
-		say(share, "sending what is left to remote '%s'", share->options->remote);
+		say(share, "sending what is left to remote '%s'", share->name);
 	(void)work_finish(share->work, NULL);
 	tell_notes(share);
 	if (share->failed)
 		give_up(share, share->failure.message);
 	else if (share->n_added > 0)
 		say(share, "sent %zu checkpoints to remote '%s'", share->n_added,
-		    share->options->remote);
+		    share->name);
+}
+
+int share_new(struct cop_store *store, const char *remote,
+	      const struct engine_monitor *monitor, int cancel_fd,
+	      struct share **ret_share, struct engine_share *ret_ops,
+	      struct cop_error *err)
+{
+	static const struct work_ops ops = {.run = send_item, .drop = item_free};
+	auto_ptr(share) share = calloc(1, sizeof(*share));
+	int r;
+
+	if (!share)
+		return err_oom(err);
+	share->store = store;
+	share->name = remote;
+	share->monitor = monitor;
+	(void)pthread_mutex_init(&share->mutex, NULL);
+	r = open_remotes(share, cancel_fd, err);
+	if (r == 0 && share->sender)
+		r = work_new(&ops, share, 1, &share->work, err);
+	if (r < 0)
+		return r;
+	*ret_ops = (struct engine_share){
+		.data = share, .fetch = fetch, .send = send_later, .finish = finish};
+	*ret_share = TAKE_PTR(share);
+	return 0;
 }
