@@ -98,14 +98,39 @@ static void a_device_takes_a_capability(void **state)
 					 "CAP_MKNOD): Operation not permitted");
 }
 
+/* Some file systems keep all 64 bits, so that here one keeps 34 of them, like ext4. */
+static bool has_short_times;
+
+int __wrap_futimens(int fd, const struct timespec times[2]);
+int __real_futimens(int fd, const struct timespec times[2]);
+
+int __wrap_futimens(int fd, const struct timespec times[2])
+{
+	const int64_t last = (INT64_C(1) << 34) - 1 - (INT64_C(1) << 31);
+	struct timespec kept[2];
+
+	if (!has_short_times || !times)
+		return __real_futimens(fd, times);
+	for (int i = 0; i < 2; i++) {
+		kept[i] = times[i];
+		if (kept[i].tv_sec > last)
+			kept[i] = (struct timespec){.tv_sec = last};
+	}
+	return __real_futimens(fd, kept);
+}
+
 static void a_time_that_cannot_be_kept_is_an_error(void **state)
 {
 	struct tree_node *node;
 	auto_ptr(tree) tree = tree_of_one(S_IFREG | 0644, &node);
 	struct cop_error err = {};
+	int r;
 
 	node->mtime_sec = INT64_MAX / 2;
-	assert_fails(export_to(*state, tree, "out", &err), -ERANGE, &err);
+	has_short_times = true;
+	r = export_to(*state, tree, "out", &err);
+	has_short_times = false;
+	assert_fails(r, -ERANGE, &err);
 	assert_non_null(strstr(err.message, "'/one': mtime"));
 }
 
