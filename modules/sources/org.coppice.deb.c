@@ -220,25 +220,38 @@ static void take_output(void *data, const char *bytes, size_t size)
 			 fetch->total_bytes, "bytes");
 }
 
+/*
+ * "Err:1 URI", and under it why, the first reason first.  "E: Failed to fetch" repeats
+ * one of them only, and in apt 3 not "Connection refused" but that it was "Unable to
+ * connect". NULL: nothing is said of @uri.
+ */
+static const char *find_reason(const char *line, const char *uri)
+{
+	size_t length = strlen(uri);
+
+	while ((line = strstr(line, "Err:"))) {
+		line += strlen("Err:");
+		line += strspn(line, "0123456789");
+		if (*line != ' ' || strncmp(line + 1, uri, length) != 0)
+			continue;
+		line += 1 + length;
+		if (*line == '\n')
+			return line + strspn(line, "\n ");
+	}
+	return NULL;
+}
+
 /* Why the helper did not bring @uri. */
 static void explain(const struct fetch *fetch, struct package *package, const char *uri)
 {
-	static const char start[] = "E: Failed to fetch ";
-	const char *line = buf_text(&fetch->output);
-	size_t length = strlen(uri);
+	const char *output = buf_text(&fetch->output);
+	const char *reason = find_reason(output, uri);
 	char last[256];
 
-	while ((line = strstr(line, start))) {
-		line += strlen(start);
-		if (strncmp(line, uri, length) != 0 || line[length] != ' ')
-			continue;
-		line += length + strspn(line + length, " ");
-		(void)err_set(&package->error, -EREMOTEIO, "download '%.400s': %.*s", uri,
-			      (int)strcspn(line, "\n"), line);
-		return;
-	}
-	(void)err_set(&package->error, -EREMOTEIO, "download '%.400s': %s", uri,
-		      process_last_line(buf_text(&fetch->output), last, sizeof(last)));
+	if (!reason)
+		reason = process_last_line(output, last, sizeof(last));
+	(void)err_set(&package->error, -EREMOTEIO, "download '%.400s': %.*s", uri,
+		      (int)strcspn(reason, "\n"), reason);
 }
 
 static int copy_checked(int from, struct cache_file *file, struct cop_error *err)
