@@ -26,11 +26,12 @@ static void file_done(struct image_file *file)
 }
 #define auto_file cleanup_with(file_done) struct image_file
 
+/* Not in /tmp: that may be a tmpfs, whose files the kernel mounts nothing from. */
 static struct image_file write_image_file(const char *name)
 {
 	auto_ptr(tree) tree = tree_of_vector(name);
 	auto_image image = image_of(tree, IMAGE_VERSION);
-	struct image_file file = {.dir = "/tmp/coppice-image-XXXXXX"};
+	struct image_file file = {.dir = "/var/tmp/coppice-image-XXXXXX"};
 	auto_close int fd = -EBADF;
 
 	assert_non_null(mkdtemp(file.dir));
