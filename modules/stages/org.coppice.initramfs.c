@@ -50,7 +50,7 @@ static int has_initramfs(struct kit *kit, const char *version)
 
 /* Is there a record, and does it say what is there now?  It is read and removed.
  * Return: 1 or 0, or a negative errno. */
-static int take_record(struct kit *kit)
+static int take_record(struct kit *kit, const char *filesystem)
 {
 	auto_buf record = {}, now = {};
 	struct cop_error err = {};
@@ -64,7 +64,7 @@ static int take_record(struct kit *kit)
 		r = take_back(kit, REACH_RECORD);
 	if (r < 0)
 		return r;
-	r = reach_describe(kit->tree_fd, &now, &err);
+	r = reach_describe(kit->tree_fd, filesystem != NULL, &now, &err);
 	if (r < 0 && r != -EFBIG)
 		return err_copy(kit->err, &err);
 	return r == 0 && record.size == now.size &&
@@ -73,11 +73,11 @@ static int take_record(struct kit *kit)
 }
 
 /* Where too much reaches it there is none, and it is made again. */
-static int leave_record(struct kit *kit)
+static int leave_record(struct kit *kit, const char *filesystem)
 {
 	auto_buf now = {};
 	struct cop_error err = {};
-	int r = reach_describe(kit->tree_fd, &now, &err);
+	int r = reach_describe(kit->tree_fd, filesystem != NULL, &now, &err);
 
 	if (r == -EFBIG) {
 		kit_log("no record of the initramfs: %s", err.message);
@@ -138,12 +138,12 @@ int stage_initramfs(struct kit *kit)
 		return err_set(kit->err, -EINVAL,
 			       "root-filesystem: '%s' is not the name of one",
 			       filesystem);
-	r = take_record(kit);
+	r = take_record(kit, filesystem);
 	if (r > 0)
 		kit_log("nothing that the initramfs holds has changed since it was made");
 	else if (r == 0)
 		r = make_all(kit, filesystem);
 	if (r < 0)
 		return r;
-	return record ? leave_record(kit) : 0;
+	return record ? leave_record(kit, filesystem) : 0;
 }

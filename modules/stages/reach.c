@@ -26,7 +26,6 @@ struct place {
  * programs comes with a package that asks for a new initramfs. */
 static const struct place places[] = {
 	{"etc/crypttab", NULL, false},
-	{"etc/fstab", NULL, false},
 	{"etc/initramfs-tools", NULL, false},
 	{"etc/iscsi", NULL, false},
 	{"etc/lvm", NULL, false},
@@ -45,6 +44,9 @@ static const struct place places[] = {
 	{"usr/lib/systemd/network", ".link", false},
 	{"usr/share/initramfs-tools", NULL, false},
 };
+
+/* The ids of devices in it differ from one image to the next, and are seldom read. */
+static const struct place fstab = {"etc/fstab", NULL, false};
 
 struct record {
 	const struct place *place;
@@ -121,10 +123,33 @@ static int add_place(struct record *record, int tree_fd, struct cop_error *err)
 	return fd < 0 ? fd : walk_below(fd, &ops, err);
 }
 
-int reach_describe(int tree_fd, struct buf *text, struct cop_error *err)
+static bool has_own_hooks(int tree_fd)
+{
+	auto_close int fd = fs_open_in_root(tree_fd, "etc/initramfs-tools/hooks",
+					    O_RDONLY | O_DIRECTORY, 0, NULL);
+	char **names = NULL;
+	bool found = fd >= 0 && fs_list(fd, &names, NULL, NULL) == 0 && *names;
+
+	(void)fs_list_free(names);
+	return found;
+}
+
+/* Of the hooks of packages those of cryptsetup read it, where there is a crypttab. */
+static bool fstab_reaches(int tree_fd, bool root_is_known)
+{
+	struct stat st;
+
+	return !root_is_known || root_stat(tree_fd, "etc/crypttab", &st, NULL) == 0 ||
+	       has_own_hooks(tree_fd);
+}
+
+int reach_describe(int tree_fd, bool root_is_known, struct buf *text,
+		   struct cop_error *err)
 {
 	int r = 0;
 
+	if (fstab_reaches(tree_fd, root_is_known))
+		r = add_place(&(struct record){&fstab, text}, tree_fd, err);
 	for (size_t i = 0; i < ARRAY_SIZE(places) && r == 0; i++)
 		r = add_place(&(struct record){&places[i], text}, tree_fd, err);
 	return r;

@@ -14,7 +14,9 @@
 
 /*
  * reach_describe() - configuration, scripts, and names of modules and firmware, as text
+ * @root_is_known: the root's file system is not looked up in etc/fstab
  *
  * Return: 0; -EFBIG when a record would be too large; another negative errno.
  */
-int reach_describe(int tree_fd, struct buf *text, struct cop_error *err);
+int reach_describe(int tree_fd, bool root_is_known, struct buf *text,
+		   struct cop_error *err);

@@ -145,16 +145,6 @@ static int add_layer(json_t *stages, const struct lock *lock, size_t first, size
 	return stages_add(stages, "org.coppice.deb.configure", NULL, options, err);
 }
 
-/* What comes of the recipe's `image` and `kernel`, behind the last layer that reaches the
- * initramfs, which is made now; its packages are all there. */
-static int add_first_initramfs(json_t *stages, const struct recipe *recipe,
-			       struct cop_error *err)
-{
-	int r = image_add_config(stages, recipe, err);
-
-	return r < 0 ? r : image_add_initramfs(stages, recipe, true, err);
-}
-
 /* Those of the tree, or the base and the tools. */
 static int add_layers(json_t *stages, const struct recipe *recipe,
 		      const struct lock *lock, bool tools, struct cop_error *err)
@@ -176,7 +166,7 @@ static int add_layers(json_t *stages, const struct recipe *recipe,
 		if (r >= 0 && first == 0 && !tools)
 			r = settings_add_debconf(stages, recipe, err);
 		if (r >= 0 && end == first_initramfs)
-			r = add_first_initramfs(stages, recipe, err);
+			r = image_add_initramfs(stages, recipe, true, err);
 		if (r < 0)
 			return r;
 	}
@@ -253,10 +243,8 @@ static int add_small_stages(json_t *stages, const struct recipe *recipe,
 			    const struct lock *lock, const struct recipe_files *apt,
 			    struct cop_error *err)
 {
-	int r = 0;
+	int r = image_add_config(stages, recipe, err);
 
-	if (initramfs_layer(recipe, lock) == 0)
-		r = image_add_config(stages, recipe, err);
 	if (r >= 0)
 		r = add_sources_stage(stages, recipe, err);
 	if (r >= 0)

@@ -277,7 +277,7 @@ INITRAMFS = "boot/initrd.img-6.1"
 RECORD = "var/lib/coppice-initramfs"
 
 
-def with_initramfs(place):
+def with_initramfs(place, **options):
     """A tree with a kernel and an initramfs, which counts how often it was made, and its record."""
     tree = ready(place)
     tools = place.package("initramfs-tools", files={"boot/vmlinuz-6.1": "kernel\n",
@@ -288,7 +288,7 @@ def with_initramfs(place):
     with open(tree + "/usr/sbin/update-initramfs", "w") as file:
         file.write("#!/bin/sh\n[ \"$1 $2\" = '-c -k' ] && echo made >> \"/boot/initrd.img-$3\"\n")
     os.chmod(tree + "/usr/sbin/update-initramfs", 0o755)
-    expect(initramfs(place, tree, record=True) == 1, "it was not made once")
+    expect(initramfs(place, tree, record=True, **options) == 1, "it was not made once")
     expect(os.path.getsize(f"{tree}/{RECORD}") > 0, "there is no record")
     return tree
 
@@ -297,19 +297,32 @@ def initramfs(world, tree, **options):
     """Run the stage; how often the initramfs was made until now."""
     status, output, _ = world.stage("org.coppice.initramfs", tree, options)
     expect(status == 0, output)
+    return made(tree)
+
+
+def made(tree):
     with open(f"{tree}/{INITRAMFS}") as file:
         return file.read().count("made\n")
 
 
-def again(world, tree, change):
+def again(place, tree, change, **options):
     """How often it is made when @change comes behind the record; the tree stays as it was."""
-    copy = world.top + "/copy"
+    copy = place.top + "/copy"
     subprocess.run(["cp", "-a", tree, copy], check=True)
     change(copy)
-    count = initramfs(world, copy) - 1
+    count = initramfs(place, copy, **options) - made(tree)
     expect(not os.path.exists(f"{copy}/{RECORD}"), "the record is in the tree for good")
     shutil.rmtree(copy)
     return count
+
+
+def written(path, text="x\n"):
+    """A change that writes a file."""
+    def change(copy):
+        os.makedirs(os.path.dirname(f"{copy}/{path}"), exist_ok=True)
+        with open(f"{copy}/{path}", "w") as file:
+            file.write(text)
+    return change
 
 
 def an_initramfs_of_a_lower_layer_is_kept_by_what_does_not_reach_it(world):
@@ -338,21 +351,13 @@ def an_initramfs_of_a_lower_layer_is_made_again_where_a_package_asks(world):
     def install(copy):
         status, output, _ = world.install(copy, [asking], **{"skip-initramfs": True})
         expect(status == 0, output)
-        with open(f"{copy}/{INITRAMFS}") as file:
-            expect(file.read() == "made\n", "the package itself made one")
+        expect(made(copy) == 1, "the package itself made one")
 
     expect(again(world, tree, install) == 1, "the package asked in vain")
 
 
 def an_initramfs_of_a_lower_layer_is_made_again_where_a_setting_reaches_it(world):
     tree = with_initramfs(world)
-
-    def written(path, text="x\n"):
-        def change(copy):
-            os.makedirs(os.path.dirname(f"{copy}/{path}"), exist_ok=True)
-            with open(f"{copy}/{path}", "w") as file:
-                file.write(text)
-        return change
 
     for path in ("etc/fstab", "etc/crypttab", "etc/modprobe.d/own.conf", "etc/initramfs-tools/modules",
                  "etc/udev/rules.d/own.rules", "etc/systemd/network/eth.link", "usr/lib/firmware/own/card.bin",
@@ -365,6 +370,20 @@ def an_initramfs_of_a_lower_layer_is_made_again_where_a_setting_reaches_it(world
            "a hook that may run now did not reach it")
     expect(again(world, tree, lambda copy: os.symlink("/x", copy + "/etc/modules")) == 1, "a symlink is no setting")
     expect(again(world, tree, written("boot/vmlinuz-6.2")) == 1, "the second kernel has none")
+
+
+def ids_of_devices_reach_an_initramfs_only_where_it_reads_them(world):
+    known = {"root-filesystem": "ext4"}
+    tree = with_initramfs(world, **known)
+    fstab = written("etc/fstab", "UUID=1 / ext4\n")
+
+    expect(again(world, tree, fstab, **known) == 0, "the ids of an image reached it")
+    expect(again(world, tree, fstab) == 1, "the root's file system was not looked up")
+    for path in ("etc/crypttab", "etc/initramfs-tools/hooks/own"):
+        written(path)(tree)
+        initramfs(world, tree, record=True, **known)
+        expect(again(world, tree, fstab, **known) == 1, f"it did not reach it beside {path}")
+        os.unlink(f"{tree}/{path}")
 
 
 def automatic_marks_are_merged_and_sorted(world):

@@ -254,12 +254,12 @@ static void groups_that_do_not_reach_the_initramfs_stand_behind_it(void **state)
 		const char *more, *groups, *stages;
 	} cases[] = {
 		{"", PACKAGE("system", "less") PACKAGE("late", "nano"),
-		 ALL_LAYERS("files initramfs deb.unpack deb.configure deb.unpack "
-			    "deb.configure apt.sources initramfs hosts")},
+		 ALL_LAYERS("initramfs deb.unpack deb.configure deb.unpack "
+			    "deb.configure files apt.sources initramfs hosts")},
 		/* One that does, and one behind it. */
 		{"", PACKAGE("system", "cryptsetup-initramfs") PACKAGE("late", "nano"),
-		 ALL_LAYERS("deb.unpack deb.configure files initramfs deb.unpack "
-			    "deb.configure apt.sources initramfs hosts")},
+		 ALL_LAYERS("deb.unpack deb.configure initramfs deb.unpack "
+			    "deb.configure files apt.sources initramfs hosts")},
 		/* One that does, at the end. */
 		{"", PACKAGE("system", "less") PACKAGE("late", "lvm2"),
 		 ALL_LAYERS("deb.unpack deb.configure deb.unpack deb.configure files "
@@ -272,7 +272,7 @@ static void groups_that_do_not_reach_the_initramfs_stand_behind_it(void **state)
 		 ALL_LAYERS("deb.unpack deb.configure files apt.sources files initramfs "
 			    "hosts")},
 		{"files: [{path: /etc/motd, data: x}]\n", PACKAGE("system", "less"),
-		 ALL_LAYERS("files initramfs deb.unpack deb.configure apt.sources files "
+		 ALL_LAYERS("initramfs deb.unpack deb.configure files apt.sources files "
 			    "initramfs hosts")},
 	};
 
@@ -287,6 +287,36 @@ static void groups_that_do_not_reach_the_initramfs_stand_behind_it(void **state)
 		manifest = make_manifest_of(recipe, true, cases[i].groups);
 		assert_stages(manifest, cases[i].stages);
 	}
+}
+
+/* The number of the first stage of the tree that differs. */
+static size_t first_difference(const json_t *a, const json_t *b)
+{
+	const json_t *stages_a = json_object_get(
+		json_array_get(json_object_get(a, "pipelines"), 0), "stages");
+	const json_t *stages_b = json_object_get(
+		json_array_get(json_object_get(b, "pipelines"), 0), "stages");
+	size_t n = 0;
+
+	while (n < json_array_size(stages_a) &&
+	       json_equal(json_array_get(stages_a, n), json_array_get(stages_b, n)))
+		n++;
+	return n;
+}
+
+static void images_of_two_seeds_share_layers_and_initramfs(void **state)
+{
+	auto_ptr(recipe) a = parse(HEAD "hostname: a\nimage: {boot: direct, seed: a}\n");
+	auto_ptr(recipe) b = parse(HEAD "hostname: b\nimage: {boot: direct, seed: b}\n");
+	auto_json *manifest_a = make_manifest_of(a, true, PACKAGE("system", "less"));
+	auto_json *manifest_b = make_manifest_of(b, true, PACKAGE("system", "less"));
+
+	(void)state;
+	assert_stages(manifest_a,
+		      ALL_LAYERS("initramfs deb.unpack deb.configure files apt.sources "
+				 "initramfs hosts hostname"));
+	/* 7: the file with the ids of devices. */
+	assert_int_equal(first_difference(manifest_a, manifest_b), 7);
 }
 
 static void the_hosts_tools_make_the_build_pipeline_superfluous(void **state)
@@ -367,6 +397,7 @@ int main(void)
 		cmocka_unit_test(what_makes_no_sense_is_refused_by_place_and_name),
 		cmocka_unit_test(the_stages_go_from_slow_to_cheap),
 		cmocka_unit_test(groups_that_do_not_reach_the_initramfs_stand_behind_it),
+		cmocka_unit_test(images_of_two_seeds_share_layers_and_initramfs),
 		cmocka_unit_test(the_hosts_tools_make_the_build_pipeline_superfluous),
 		cmocka_unit_test(
 			a_container_image_names_the_architecture_as_containers_do),
