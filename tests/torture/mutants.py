@@ -84,9 +84,10 @@ def main():
         subprocess.run(["meson", "setup", build, TOP, "-Dmutants=true", "-Dtests=true"], check=True,
                        stdout=subprocess.DEVNULL)
     units = ["store", "ref", "lock", "workdir", "staging", "commit", "gc"]
-    subprocess.run(["ninja", "-C", build, "coppice", "tests/store/power-cut", "tests/torture/torture-writer",
-                    "tests/engine/test-sandbox", "modules/coppice-guard", "modules/coppice-host-modules",
-                    "modules/stages/coppice-stages", *(f"tests/store/test-store-{name}" for name in units)], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["ninja", "-C", build, "coppice", "coppice-whole", "tests/store/power-cut",
+                    "tests/torture/torture-writer", "tests/engine/test-sandbox", "modules/coppice-guard",
+                    "modules/coppice-host-modules", "modules/stages/coppice-stages",
+                    *(f"tests/store/test-store-{name}" for name in units)], check=True, stdout=subprocess.DEVNULL)
     sound = {}
     survivors = []
     for mutant in wanted:
