@@ -174,7 +174,7 @@ static int run_gc(struct cli *cli, int argc, char **argv, struct cop_error *err)
 		r = find_cap(cli, store, &request.max_size, err);
 	if (r == 0)
 		r = store_gc(store, &request, &result, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	if (cli->json)
 		return print_json(&request, &result, words, err);

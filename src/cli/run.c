@@ -61,7 +61,7 @@ static int run_in_tree(struct cli *cli, int argc, char **argv, struct cop_error 
 		r = cop_object_new(cli->store, argv[0], &object, err);
 	if (r == 0)
 		r = cop_object_write(object, &path, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	/* The terminal's keys are for the command; we stay to clean up. */
 	(void)signal(SIGINT, SIG_IGN);

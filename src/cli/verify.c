@@ -126,7 +126,7 @@ static int run_verify(struct cli *cli, int argc, char **argv, struct cop_error *
 		r = store_verify(store, &request, &result, &damaged, err);
 	if (r == 0)
 		r = print_result(cli, &result, damaged, err);
-	if (r < 0 || result.n_damaged == result.n_repaired)
+	if (r != 0 || result.n_damaged == result.n_repaired)
 		return r;
 	return err_set(
 		err, -EUCLEAN,
