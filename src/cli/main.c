@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The program: finds the verb, reads its options, runs it, and prints its error, once. */
+#include <assert.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <sched.h>
@@ -456,8 +457,10 @@ static int run_osbuild(struct cli *cli, int argc, char **argv, struct cop_error 
 {
 	char *name[] = {(char *)OSBUILD, NULL};
 	int words;
+	const struct verb *verb = cli_find_verb(1, name, &words);
 
-	return run_verb(cli, cli_find_verb(1, name, &words), argc, argv, err);
+	assert(verb);
+	return run_verb(cli, verb, argc, argv, err);
 }
 
 static int run_program(struct cli *cli, int argc, char **argv, struct cop_error *err)
