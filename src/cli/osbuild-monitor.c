@@ -530,24 +530,25 @@ struct osbuild_monitor *osbuild_monitor_new(const char *name, int fd,
 	static const char *const names[] = {[KIND_NULL] = "NullMonitor",
 					    [KIND_LOG] = "LogMonitor",
 					    [KIND_JSON_SEQ] = "JSONSeqMonitor"};
-	struct osbuild_monitor *monitor = NULL;
+	struct osbuild_monitor *monitor;
+	size_t kind = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		if (strcmp(name, names[i]) != 0)
-			continue;
-		monitor = calloc(1, sizeof(*monitor));
-		if (!monitor)
-			return NULL;
-		monitor->kind = (enum kind)i;
-		monitor->fd = fd;
-		monitor->fd_is_terminal = isatty(fd);
-		monitor->colour = isatty(STDOUT_FILENO);
-		monitor->manifest = manifest;
-		monitor->record = record;
-		monitor->known = json_object();
-		monitor->context = json_pack("{s:n, s:n, s:{s:n, s:n}}", "name", "id",
-					     "stage", "name", "id");
-	}
+	while (kind < ARRAY_SIZE(names) && strcmp(name, names[kind]) != 0)
+		kind++;
+	if (kind == ARRAY_SIZE(names))
+		return NULL;
+	monitor = calloc(1, sizeof(*monitor));
+	if (!monitor)
+		return NULL;
+	monitor->kind = (enum kind)kind;
+	monitor->fd = fd;
+	monitor->fd_is_terminal = isatty(fd);
+	monitor->colour = isatty(STDOUT_FILENO);
+	monitor->manifest = manifest;
+	monitor->record = record;
+	monitor->known = json_object();
+	monitor->context = json_pack("{s:n, s:n, s:{s:n, s:n}}", "name", "id", "stage",
+				     "name", "id");
 	return monitor;
 }
 
