@@ -78,14 +78,14 @@ static int check_given(const char *const *given, const json_t *names,
 {
 	for (; *given; given++) {
 		const char *equals = strchr(*given, '=');
-		auto_free char *name =
-			strndup(*given, equals ? (size_t)(equals - *given) : 0);
+		auto_free char *name = NULL;
 
-		if (!name)
-			return err_oom(err);
-		if (!*name || !equals[1])
+		if (!equals || equals == *given || !equals[1])
 			return cli_usage_error(err, "--secret '%.64s' is not NAME=FILE",
 					       *given);
+		name = strndup(*given, (size_t)(equals - *given));
+		if (!name)
+			return err_oom(err);
 		if (!json_object_get(names, name))
 			return err_set(err, -EINVAL,
 				       "--secret %s: nothing wants a secret of that name",
@@ -136,21 +136,18 @@ int secrets_read(const struct manifest *manifest, const char *const *given, bool
 	if (!secrets->all)
 		return err_oom(err);
 	json_object_foreach (names, name, unused) {
-		struct buf value = {};
+		auto_buf value = {};
 
 		r = find_value(name, given, &value, err);
 		if (r == 0 && needed)
 			r = no_value(name, err);
-		if (r <= 0) {
-			buf_done(&value);
-			if (r < 0)
-				return r;
+		if (r < 0)
+			return r;
+		if (r == 0)
 			continue;
-		}
 		secrets->all[secrets->n] =
 			(struct engine_secret){.name = name, .size = value.size};
-		secrets->all[secrets->n].value =
-			value.data ? buf_take(&value) : strdup("");
+		secrets->all[secrets->n].value = buf_take(&value);
 		if (!secrets->all[secrets->n++].value)
 			return err_oom(err);
 	}
