@@ -323,7 +323,7 @@ int cop_object_digest(struct cop_object *object, struct cop_digest *ret_digest,
 	r = staging_new(object->store, NULL, object->progress, &staging, err);
 	if (r == 0)
 		r = object->view->ops->capture(object->view, staging, &capture, err);
-	if (r < 0)
+	if (r != 0)
 		return err_prefix(err, r, "digest the object");
 	if (capture->tree)
 		r = store_digest_tree(capture->tree, ret_digest, err);

@@ -80,7 +80,7 @@ static int open_view(struct cop_store *store, struct workdir *workdir,
 
 	if (r == 0)
 		r = ops->open(store, workdir, digest, progress, &view, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	view->workdir = TAKE_PTR(owned);
 	view->store = store;
@@ -108,7 +108,7 @@ static int acquire_shared(struct cop_store *store, struct workdir *workdir,
 		return 0;
 	}
 	r = open_view(store, workdir, digest, progress, &view, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	list(view);
 	*ret_view = view;
