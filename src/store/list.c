@@ -107,18 +107,15 @@ static void put_back(struct cop_store *store, const struct cop_digest *digest,
 		(void)unlinkat(store->fd, tmp, 0);
 }
 
-int list_get(struct cop_store *store, const struct cop_digest *digest, bool is_locked,
-	     struct buf *list, struct cop_error *err)
+/* Where there is none, or a damaged one. */
+static int make_again(struct cop_store *store, const struct cop_digest *digest,
+		      bool is_locked, struct buf *list, struct cop_error *err)
 {
 	auto_free uint8_t *made = NULL;
 	auto_ptr(tree) tree = NULL;
 	size_t size = 0;
-	int r = list_read(store, digest, list, err);
+	int r = object_read_tree(store, digest, &tree, err);
 
-	if (r != -ENOENT && r != -EUCLEAN && r != -EFBIG && r != -EINVAL && r != -ELOOP &&
-	    r != -EIO)
-		return r;
-	r = object_read_tree(store, digest, &tree, err);
 	if (r == 0)
 		r = list_make(tree, digest, &made, &size, err);
 	if (r < 0)
@@ -129,4 +126,15 @@ int list_get(struct cop_store *store, const struct cop_digest *digest, bool is_l
 	if (!is_locked && !store->read_only)
 		put_back(store, digest, made, size);
 	return 0;
+}
+
+int list_get(struct cop_store *store, const struct cop_digest *digest, bool is_locked,
+	     struct buf *list, struct cop_error *err)
+{
+	int r = list_read(store, digest, list, err);
+
+	if (r != -ENOENT && r != -EUCLEAN && r != -EFBIG && r != -EINVAL && r != -ELOOP &&
+	    r != -EIO)
+		return r;
+	return make_again(store, digest, is_locked, list, err);
 }
