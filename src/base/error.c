@@ -127,11 +127,6 @@ int err_prefix(struct cop_error *err, int code, const char *format, ...)
 	return code;
 }
 
-int err_oom(struct cop_error *err)
-{
-	return err_set(err, -ENOMEM, "out of memory");
-}
-
 int err_copy(struct cop_error *err, const struct cop_error *from)
 {
 	if (err)

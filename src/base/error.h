@@ -31,8 +31,12 @@ int err_errno(struct cop_error *err, const char *format, ...) printf_like(2, 3);
 int err_prefix(struct cop_error *err, int code, const char *format, ...)
 	printf_like(3, 4);
 
-/* err_oom() - out of memory; returns -ENOMEM */
-int err_oom(struct cop_error *err);
+/* err_oom() - out of memory; returns -ENOMEM; inline, so that compilers know the sign */
+static inline int err_oom(struct cop_error *err)
+{
+	(void)err_set(err, -ENOMEM, "out of memory");
+	return -ENOMEM;
+}
 
 /* err_copy() - hand an error on from a thread or a nested operation; returns its code */
 int err_copy(struct cop_error *err, const struct cop_error *from);
