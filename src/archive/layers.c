@@ -112,6 +112,14 @@ static struct layer_item *find(const struct layers *layers,
 	return map_get(layers->table, &key, KEY_SIZE(size));
 }
 
+static int count_item(struct layers *layers, struct cop_error *err)
+{
+	if (++layers->n_items <= ITEMS_MAX)
+		return 0;
+	return err_set(err, -E2BIG, "more than %llu entries",
+		       (unsigned long long)ITEMS_MAX);
+}
+
 static int add(struct layers *layers, struct layer_item *parent, const char *name,
 	       size_t size, bool directory, struct layer_item **ret_item,
 	       struct cop_error *err)
@@ -119,12 +127,12 @@ static int add(struct layers *layers, struct layer_item *parent, const char *nam
 	struct layer_item *item = arena_alloc(layers->arena, sizeof(*item));
 	struct key *key = arena_alloc(layers->arena, KEY_SIZE(size) + 1);
 	void **slot;
+	int r = count_item(layers, err);
 
+	if (r < 0)
+		return r;
 	if (!item || !key)
 		return err_oom(err);
-	if (++layers->n_items > ITEMS_MAX)
-		return err_set(err, -E2BIG, "more than %llu entries",
-			       (unsigned long long)ITEMS_MAX);
 	key->parent = parent;
 	memcpy(key->name, name, size);
 	item->name = key->name;
@@ -197,8 +205,9 @@ static size_t next_part(const char **path)
 static int refuse(struct cop_error *err, const char *path, const char *why)
 {
 	/* The reason must not be cut off. */
-	return err_set(err, -EBADMSG, "'%.300s%s': %s", path,
-		       strlen(path) > 300 ? "..." : "", why);
+	(void)err_set(err, -EBADMSG, "'%.300s%s': %s", path,
+		      strlen(path) > 300 ? "..." : "", why);
+	return -EBADMSG;
 }
 
 static int check_path(const char *path, struct cop_error *err)
