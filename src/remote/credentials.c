@@ -28,25 +28,29 @@ static const char *environment(const char *name)
 
 static int take(char **place, const char *value, size_t size, struct cop_error *err)
 {
+	char *copy = strndup(value, size);
+
+	if (!copy)
+		return err_oom(err);
 	free(*place);
-	*place = strndup(value, size);
-	return *place ? 0 : err_oom(err);
+	*place = copy;
+	return 0;
+}
+
+static bool is_key(const char *key, size_t size, const char *wanted)
+{
+	return strlen(wanted) == size && strncmp(wanted, key, size) == 0;
 }
 
 static char **place_of(struct credentials *credentials, const char *key, size_t size)
 {
-	const struct {
-		const char *key;
-		char **place;
-	} keys[] = {{"aws_access_key_id", &credentials->access},
-		    {"aws_secret_access_key", &credentials->secret},
-		    {"aws_session_token", &credentials->token},
-		    {"region", &credentials->region}};
-
-	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
-		if (strlen(keys[i].key) == size && strncmp(keys[i].key, key, size) == 0)
-			return keys[i].place;
-	return NULL;
+	if (is_key(key, size, "aws_access_key_id"))
+		return &credentials->access;
+	if (is_key(key, size, "aws_secret_access_key"))
+		return &credentials->secret;
+	if (is_key(key, size, "aws_session_token"))
+		return &credentials->token;
+	return is_key(key, size, "region") ? &credentials->region : NULL;
 }
 
 /* The part of a line from @at to @end without the blanks around it. */

@@ -102,26 +102,31 @@ int entry_get(struct remote *remote, struct entry *entry, struct cop_error *err)
 	return r < 0 ? r : entry_parse(remote, &body, entry, err);
 }
 
+static int add_signature(const char *key, const char *text, json_t *json,
+			 struct cop_error *err)
+{
+	auto_free char *signature = NULL;
+	int r = sign_statement(key, text, &signature, err);
+
+	if (r < 0)
+		return r;
+	return json_object_set_new(json, "signature", json_string(signature)) < 0
+		       ? err_oom(err)
+		       : 0;
+}
+
 static int sign(const struct remote *remote, const char *kind, const char *name,
 		json_t *json, struct cop_error *err)
 {
 	const char *key = json_string_value(json_object_get(remote->config, "sign-key"));
 	const char *builder = json_string_value(json_object_get(json, "builder"));
 	const char *object = json_string_value(json_object_get(json, "object"));
-	auto_free char *text = NULL, *signature = NULL;
-	int r;
+	auto_free char *text = NULL;
 
 	if (!key || !builder)
 		return 0;
 	text = statement(kind, name, object, builder);
-	if (!text)
-		return err_oom(err);
-	r = sign_statement(key, text, &signature, err);
-	if (r < 0)
-		return r;
-	return json_object_set_new(json, "signature", json_string(signature)) < 0
-		       ? err_oom(err)
-		       : 0;
+	return text ? add_signature(key, text, json, err) : err_oom(err);
 }
 
 static int make_body(const struct remote *remote, const char *kind, const char *name,

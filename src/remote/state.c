@@ -118,7 +118,7 @@ static int fetch(struct remote *remote, const char *const *names, size_t n,
 int state_segments(struct remote *remote, const char (*names)[SHA256_HEX + 1], size_t n,
 		   struct cop_error *err)
 {
-	const char *missing[BATCH];
+	const char *missing[BATCH] = {};
 	size_t n_missing = 0;
 	int r = 0;
 
