@@ -160,6 +160,7 @@ static int read_input(struct manifest *manifest, struct manifest_input *input,
 static int read_inputs(struct manifest *manifest, struct manifest_stage *stage,
 		       json_t *json, struct cop_error *err)
 {
+	struct manifest_input *inputs;
 	const char *name;
 	json_t *value;
 	size_t n = 0;
@@ -167,11 +168,12 @@ static int read_inputs(struct manifest *manifest, struct manifest_stage *stage,
 
 	if (r < 0 || n == 0)
 		return r;
-	stage->inputs = calloc(n, sizeof(*stage->inputs));
-	if (!stage->inputs)
+	inputs = calloc(n, sizeof(*inputs));
+	if (!inputs)
 		return err_oom(err);
+	stage->inputs = inputs;
 	json_object_foreach (json, name, value) {
-		struct manifest_input *input = &stage->inputs[stage->n_inputs++];
+		struct manifest_input *input = &inputs[stage->n_inputs++];
 
 		input->name = name;
 		input->json = value;
@@ -229,14 +231,16 @@ static int place_device(struct manifest *manifest, struct manifest_stage *stage,
 static int read_devices(struct manifest *manifest, struct manifest_stage *stage,
 			const json_t *json, struct cop_error *err)
 {
+	struct manifest_device *devices;
 	size_t n = 0, before;
 	int r = count_parts(json, "devices", "devices", &n, err);
 
 	if (r < 0 || n == 0)
 		return r;
-	stage->devices = calloc(n, sizeof(*stage->devices));
-	if (!stage->devices)
+	devices = calloc(n, sizeof(*devices));
+	if (!devices)
 		return err_oom(err);
+	stage->devices = devices;
 	do {
 		const char *name;
 		json_t *value;

@@ -345,7 +345,7 @@ int modules_find_runner(struct modules *modules, const char *name,
 
 	if (r == 0)
 		r = runner_find(modules->places, name ? name : host, &found, err);
-	return r < 0 ? r : modules_get(modules, MODULE_RUNNER, found, ret_runner, err);
+	return r != 0 ? r : modules_get(modules, MODULE_RUNNER, found, ret_runner, err);
 }
 
 bool module_is_ours(const struct module *module)

@@ -38,17 +38,15 @@ static struct service **mount_service(const struct stage *stage, size_t i)
 static int start_one(struct stage *stage, const struct module *module, const char *type,
 		     const char *name, struct cop_error *err)
 {
-	auto_free char *id = NULL;
+	auto_buf id = {};
 	int r;
 
 	if (!module)
 		return err_set(err, -EOPNOTSUPP, "there is no module '%s' for '%s'", type,
 			       name);
-	if (asprintf(&id, "%s/%s", module_class_name(module->class), name) < 0) {
-		id = NULL;
+	if (buf_printf(&id, "%s/%s", module_class_name(module->class), name) < 0)
 		return err_oom(err);
-	}
-	r = service_start(module->path, id, module->libdir, &stage->listener,
+	r = service_start(module->path, id.data, module->libdir, &stage->listener,
 			  &stage->services[stage->n_services], err);
 	if (r == 0)
 		stage->n_services++;

@@ -61,27 +61,28 @@ static int open_subtree(const char *tree, const char *subtree, struct cop_error 
 			: TAKE_FD(tree_fd);
 }
 
-/* Nothing is mounted now: the sandbox will bind it there. */
-static int add_bind(struct stage *stage, int fd, const char *inside,
-		    struct cop_error *err)
+/* Nothing is mounted now: the sandbox will bind it there.  @inside is taken over. */
+static int add_bind(struct stage *stage, int fd, char *inside, struct cop_error *err)
 {
+	auto_free char *target = inside;
+	auto_buf source = {};
 	char link[64], path[PATH_MAX];
-	struct sandbox_bind *binds, *bind;
+	struct sandbox_bind *binds;
 	ssize_t n;
 
 	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	n = readlink(link, path, sizeof(path) - 1);
 	if (n < 0)
 		return err_errno(err, "read '%s'", link);
-	path[n] = '\0';
+	if (buf_append(&source, path, (size_t)n) < 0)
+		return err_oom(err);
 	binds = reallocarray(stage->binds, stage->n_binds + 1, sizeof(*binds));
 	if (!binds)
 		return err_oom(err);
 	stage->binds = binds;
-	bind = &binds[stage->n_binds];
-	*bind = (struct sandbox_bind){.source = strdup(path), .target = strdup(inside)};
-	stage->n_binds++;
-	return bind->source && bind->target ? 0 : err_oom(err);
+	binds[stage->n_binds++] = (struct sandbox_bind){.source = buf_take(&source),
+							.target = TAKE_PTR(target)};
+	return 0;
 }
 
 /* Modules look at what they asked for, so it is mounted here where that is permitted. */
@@ -114,7 +115,7 @@ static int show_subtree(struct stage *stage, const char *tree, const char *subtr
 	if (fd < 0)
 		return fd;
 	return stage->may_mount ? mount_subtree(stage, fd, inside, err)
-				: add_bind(stage, fd, inside, err);
+				: add_bind(stage, fd, TAKE_PTR(inside), err);
 }
 
 static int serve_tree(struct stage *stage, const json_t *request, json_t **ret_reply,
