@@ -27,11 +27,9 @@ static const char *name_of(const struct node *node)
 	return node->key ? node->key : "item";
 }
 
-int decode_text(const struct decode *decode, const struct node *node,
-		const char **ret_text, struct cop_error *err)
+static int check_text(const struct decode *decode, const struct node *node,
+		      struct cop_error *err)
 {
-	const char *text;
-
 	if (node->kind != NODE_TEXT)
 		return decode_wrong(decode, node, err, "%s: a text is wanted, not a %s",
 				    name_of(node),
@@ -39,6 +37,17 @@ int decode_text(const struct decode *decode, const struct node *node,
 	if (node->size == 0)
 		return decode_wrong(decode, node, err, "%s: nothing is given",
 				    name_of(node));
+	return 0;
+}
+
+int decode_text(const struct decode *decode, const struct node *node,
+		const char **ret_text, struct cop_error *err)
+{
+	const char *text;
+	int r = check_text(decode, node, err);
+
+	if (r < 0)
+		return r;
 	text = arena_memdup(decode->recipe->arena, node->text, node->size);
 	if (!text)
 		return err_oom(err);

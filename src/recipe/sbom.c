@@ -279,28 +279,33 @@ static int compare(const void *a, const void *b)
 	return strcmp(buf_text(&name), buf_text(&other));
 }
 
+/* Goes to the next stanza.  Return: its size; 0: there is none. */
+static size_t next_stanza(const char **text)
+{
+	const char *end;
+
+	*text += strspn(*text, "\n");
+	end = strstr(*text, "\n\n");
+	return end ? (size_t)(end - *text) : strlen(*text);
+}
+
 /* The stanzas of the database, sorted. */
 static int split_status(const char *text, struct index_entry **ret_entries, size_t *ret_n,
 			struct cop_error *err)
 {
-	struct index_entry *entries = NULL;
-	size_t n = 0;
+	struct index_entry *entries;
+	const char *at = text;
+	size_t size, n = 0;
 
-	while (*(text += strspn(text, "\n"))) {
-		const char *end = strstr(text, "\n\n");
-		size_t size = end ? (size_t)(end - text) : strlen(text);
-		struct index_entry *more = reallocarray(entries, n + 1, sizeof(*entries));
-
-		if (!more) {
-			free(entries);
-			return err_oom(err);
-		}
-		entries = more;
-		entries[n++] = (struct index_entry){.stanza = text, .size = size};
-		text += size;
-	}
-	if (n > 0)
-		qsort(entries, n, sizeof(*entries), compare);
+	for (; (size = next_stanza(&at)) > 0; at += size)
+		n++;
+	entries = calloc(n + 1, sizeof(*entries));
+	if (!entries)
+		return err_oom(err);
+	n = 0;
+	for (at = text; (size = next_stanza(&at)) > 0; at += size)
+		entries[n++] = (struct index_entry){.stanza = at, .size = size};
+	qsort(entries, n, sizeof(*entries), compare);
 	*ret_entries = entries;
 	*ret_n = n;
 	return 0;
