@@ -184,7 +184,7 @@ static int open_device(const json_t *arguments, void **slot, struct cop_error *e
 		r = json_get_object(arguments, "options", "arguments", &options, err);
 	if (r == 0)
 		r = json_get_string(options, "filename", "options", &filename, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	if (!loop)
 		return err_oom(err);

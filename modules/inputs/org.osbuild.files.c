@@ -150,7 +150,7 @@ int input_files(struct service_call *call, const char *method, json_t *arguments
 		r = json_get_string(arguments, "origin", "arguments", &origin, err);
 	if (r == 0)
 		r = json_get_object(arguments, "refs", "arguments", &refs, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	files.store_fd = store_connect(arguments, err);
 	if (files.store_fd < 0)

@@ -18,7 +18,7 @@ int input_noop(struct service_call *call, const char *method, json_t *arguments,
 	r = json_get_string(arguments, "target", "arguments", &target, err);
 	if (r == 0)
 		r = json_get_object(arguments, "refs", "arguments", &refs, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	*ret_reply = json_pack("{s:s, s:{s:O}}", "path", target, "data", "refs", refs);
 	return *ret_reply ? 0 : err_oom(err);

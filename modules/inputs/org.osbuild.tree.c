@@ -20,7 +20,7 @@ int input_tree(struct service_call *call, const char *method, json_t *arguments,
 	r = json_get_string(arguments, "target", "arguments", &target, err);
 	if (r == 0)
 		r = json_get_object(arguments, "refs", "arguments", &refs, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	if (json_object_size(refs) != 1)
 		return err_set(err, -EINVAL, "a tree has one reference, not %zu",

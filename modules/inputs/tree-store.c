@@ -62,7 +62,7 @@ int store_source(int store_fd, const char *kind, char **ret_path, struct cop_err
 
 	if (r == 0)
 		r = json_get_string(reply, "path", "reply", &path, err);
-	if (r < 0)
+	if (r != 0)
 		return err_prefix(err, r, "look up source '%s'", kind);
 	*ret_path = strdup(path);
 	return *ret_path ? 0 : err_oom(err);

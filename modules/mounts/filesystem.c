@@ -87,7 +87,7 @@ static int mount_at(struct service_call *call, int root_fd, const json_t *argume
 
 	if (r == 0)
 		r = json_get_string(arguments, "source", "arguments", &source, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	mount = mount_device(type_of(call), source, options, err);
 	if (mount < 0)

@@ -97,7 +97,7 @@ int stage_qemu(struct kit *kit)
 		r = json_get_string(format, "type", "format", &type, kit->err);
 	if (r == 0)
 		r = kit_input_file(kit, "image", &source);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
 		if (strcmp(formats[i].type, type) != 0)

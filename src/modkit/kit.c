@@ -73,7 +73,7 @@ int kit_device_path(struct kit *kit, const char *device, char **ret_path)
 
 	if (r == 0)
 		r = json_get_string(entry, "path", device, &path, kit->err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	if (asprintf(&whole, "%s%s%s", *path == '/' ? "" : DEVICES,
 		     *path == '/' ? "" : "/", path) < 0)
