@@ -29,6 +29,27 @@ int journal_add(struct remote *remote, const char *pack_id, uint64_t pack_size,
 		      : fs_replace_at(fd, pack_id, bytes.data, bytes.size, 0600, err);
 }
 
+/* Packs arrive in any order: those before it are empty until they do. */
+int journal_note(struct upload *upload, size_t number, const char *pack_id,
+		 uint64_t pack_size, struct cop_error *err)
+{
+	if (number >= upload->n_packs) {
+		size_t n = number + 1;
+		struct upload_pack *grown =
+			reallocarray(upload->packs, n, sizeof(*grown));
+
+		if (!grown)
+			return err_oom(err);
+		memset(grown + upload->n_packs, 0,
+		       (n - upload->n_packs) * sizeof(*grown));
+		upload->packs = grown;
+		upload->n_packs = n;
+	}
+	(void)hex_decode(pack_id, upload->packs[number].id, SHA256_SIZE);
+	upload->packs[number].size = pack_size;
+	return 0;
+}
+
 void journal_done(struct journal *journal)
 {
 	fs_list_free(journal->names);

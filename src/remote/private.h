@@ -243,6 +243,10 @@ struct journal {
 };
 void journal_done(struct journal *journal);
 
+/* journal_note() - pack @number of @upload was sent: for the index, and journal_clear()
+ */
+int journal_note(struct upload *upload, size_t number, const char *pack_id,
+		 uint64_t pack_size, struct cop_error *err);
 int journal_add(struct remote *remote, const char *pack_id, uint64_t pack_size,
 		const void *tail, size_t size, struct cop_error *err);
 /* journal_load() - the packs that are still there */

@@ -343,23 +343,13 @@ static int note_sent(const struct sending *sending, struct cop_error *err)
 {
 	struct upload *upload = sending->run->upload;
 	const struct pack *pack = sending->pack;
+	int r;
 
 	if (sending->request.result < 0)
 		return err_copy(err, &sending->request.error);
-	if (sending->number >= upload->n_packs) {
-		size_t n = sending->number + 1;
-		struct upload_pack *grown =
-			reallocarray(upload->packs, n, sizeof(*grown));
-
-		if (!grown)
-			return err_oom(err);
-		memset(grown + upload->n_packs, 0,
-		       (n - upload->n_packs) * sizeof(*grown));
-		upload->packs = grown;
-		upload->n_packs = n;
-	}
-	(void)hex_decode(pack->id, upload->packs[sending->number].id, SHA256_SIZE);
-	upload->packs[sending->number].size = pack->bytes.size;
+	r = journal_note(upload, sending->number, pack->id, pack->bytes.size, err);
+	if (r < 0)
+		return r;
 	return journal_add(upload->remote, pack->id, pack->bytes.size,
 			   pack->bytes.data + pack->directory_at,
 			   pack->bytes.size - pack->directory_at, err);
