@@ -228,17 +228,18 @@ static int check_sources(const struct check *check, const json_t *root,
 		return stumble(check, path, "is not an object");
 	json_object_foreach (sources, name, source) {
 		auto_json *source_path = NULL;
+		const char *type = name;
 		int r;
 
 		if (version == 1 && strcmp(name, "org.osbuild.files") == 0)
-			name = "org.osbuild.curl";
-		source_path = deeper_key(path, name);
+			type = "org.osbuild.curl";
+		source_path = deeper_key(path, type);
 		if (!source_path)
 			r = err_oom(check->err);
 		else if (!is_file_name(json_array_get(source_path, 1)))
 			r = stumble(check, source_path, "cannot be the name of a module");
 		else
-			r = check_named(check, MODULE_SOURCE, name, source, source_path);
+			r = check_named(check, MODULE_SOURCE, type, source, source_path);
 		if (r < 0)
 			return r;
 	}

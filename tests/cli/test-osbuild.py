@@ -160,6 +160,7 @@ def sources_of_version_1_have_keys_of_their_own(p):
     assert (p.store / "sources" / "org.osbuild.files" / FOO).read_text() == "foo"
     p.run("--inspect", "-", manifest={"sources": {"org.osbuild.files": {"items": {}}}}, status=1)
     p.run("--inspect", "-", manifest={"sources": {"org.osbuild.nope": {}}}, status=2)
+    p.run("--inspect", "-", manifest={"sources": manifest["sources"] | {"org.osbuild.nope": {}}}, status=2)
 
 
 def the_assembler_of_version_1_is_reported_apart(p):
