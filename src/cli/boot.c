@@ -36,6 +36,7 @@ struct console {
 	struct buf tail;
 	int found_fd; /* readable once there is nothing more to wait for */
 	bool found, has_panicked;
+	bool is_in_line; /* what was shown last did not end one */
 };
 
 static void take_output(void *data, const char *bytes, size_t size)
@@ -49,6 +50,7 @@ static void take_output(void *data, const char *bytes, size_t size)
 	if (!console->cli->quiet) {
 		(void)fwrite(bytes, 1, size, stdout);
 		(void)fflush(stdout);
+		console->is_in_line = size > 0 && bytes[size - 1] != '\n';
 	}
 	if (!console->expected)
 		return;
@@ -130,6 +132,8 @@ static int watch(struct cli *cli, const char *image, const char *const *argv,
 		},
 		&status, err);
 	buf_done(&console.tail);
+	if (console.is_in_line)
+		(void)puts("");
 	r = told(r, &console, image, seconds, err);
 	if (r < 0 || console.found)
 		return r;

@@ -130,6 +130,7 @@ def an_expected_text_ends_it_well_wherever_it_is_cut(p):
                      says="~noise all i|s u|p\n|")
     assert time.monotonic() - start < 30
     assert "all is up" in result.stdout
+    assert boot(p, "--expect", "up", bios, says="all is up")[0].stdout.endswith("all is up\n")
     assert boot(p, "--expect", "up", bios, says="all is up", before=["-q"])[0].stdout == ""
 
 
