@@ -37,8 +37,10 @@ static void modes_are_what_chmod_makes_of_them(void **state)
 						      NULL};
 				int status = 0;
 
-				(void)fchmodat(world->fd, "tree/x", before[b], 0);
-				(void)fchmodat(world->fd, "expected", before[b], 0);
+				assert_int_equal(
+					fchmodat(world->fd, "tree/x", before[b], 0), 0);
+				assert_int_equal(
+					fchmodat(world->fd, "expected", before[b], 0), 0);
 				(void)snprintf(options, sizeof(options),
 					       "{'items': {'/x': {'mode': '%s'}}}",
 					       modes[m]);
