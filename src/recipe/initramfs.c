@@ -65,8 +65,7 @@ static bool says_what_reaches(const struct recipe *recipe)
 size_t initramfs_layer(const struct recipe *recipe, const struct lock *lock)
 {
 	const char *layer = NULL;
-	size_t end = 0;
-	bool is_last = true;
+	size_t end = 0, last = 0;
 
 	if (!initramfs_is_wanted(lock) || says_what_reaches(recipe))
 		return 0;
@@ -77,9 +76,9 @@ size_t initramfs_layer(const struct recipe *recipe, const struct lock *lock)
 			continue;
 		if (is_known_to_reach(package->name))
 			layer = package->layer;
-		is_last = layer && strcmp(package->layer, layer) == 0;
-		if (is_last)
-			end = i + 1;
+		last = i + 1;
+		if (layer && strcmp(package->layer, layer) == 0)
+			end = last;
 	}
-	return is_last ? 0 : end;
+	return end < last ? end : 0;
 }

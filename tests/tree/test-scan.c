@@ -23,8 +23,7 @@ struct place {
 	unsigned int n_content, n_locks;
 	bool locked;
 	int content_result;
-	bool remove_the_other; /* the first of 'a' and 'b' that is read removes the other
-				*/
+	bool remove_the_other; /* whichever of 'a' and 'b' is read first */
 };
 
 static int setup(void **state)
