@@ -89,17 +89,12 @@ int cli_catch_signals(struct cli *cli, struct cop_error *err)
 
 int cli_store(struct cli *cli, struct cop_store **ret_store, struct cop_error *err)
 {
-	auto_free char *path = NULL;
 	int r;
 
 	if (!cli->store) {
-		if (!cli->store_path) {
-			r = store_default_path(&path, err);
-			if (r < 0)
-				return r;
-		}
-		r = cop_store_open(cli->store_path ? cli->store_path : path,
-				   COP_STORE_CREATE, &cli->store, err);
+		r = cli->store_path ? cop_store_open(cli->store_path, COP_STORE_CREATE,
+						     &cli->store, err)
+				    : store_open_default(&cli->store, err);
 		if (r < 0)
 			return r;
 		if (cli->no_verify)

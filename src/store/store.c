@@ -225,6 +225,32 @@ int store_default_path(char **ret_path, struct cop_error *err)
 	return 0;
 }
 
+static int make_parents(const char *path, struct cop_error *err)
+{
+	auto_free char *parent = strdup(path);
+
+	if (!parent)
+		return err_oom(err);
+	for (char *end = parent + 1; (end = strchr(end, '/')); *end++ = '/') {
+		*end = '\0';
+		if (mkdir(parent, 0700) < 0 && errno != EEXIST)
+			return err_errno(err, "make store '%s': make '%s'", path, parent);
+	}
+	return 0;
+}
+
+int store_open_default(struct cop_store **ret_store, struct cop_error *err)
+{
+	const char *given = getenv("COPPICE_STORE");
+	auto_free char *path = NULL;
+	int r = store_default_path(&path, err);
+
+	/* A place that somebody chose may be one that is not mounted yet. */
+	if (r == 0 && !(given && *given))
+		r = make_parents(path, err);
+	return r < 0 ? r : cop_store_open(path, COP_STORE_CREATE, ret_store, err);
+}
+
 static char *join_path(const char *directory, const char *name,
 		       char path[STORE_PATH_SIZE])
 {

@@ -29,3 +29,7 @@ const char *store_sources_path(const struct cop_store *store);
 /* store_default_path() - $COPPICE_STORE, else /var/lib/coppice for root and
  * $XDG_DATA_HOME/coppice or ~/.local/share/coppice for others; freed by the caller */
 int store_default_path(char **ret_path, struct cop_error *err);
+
+/* store_open_default() - cop_store_open(COP_STORE_CREATE) of that; what a new user lacks of
+ * ~/.local/share is made, private as the XDG base directory specification wants it */
+int store_open_default(struct cop_store **ret_store, struct cop_error *err);

@@ -232,6 +232,30 @@ def unreadable_files_are_errors_and_leave_no_trace(p):
     assert [e for e in p.snapshot() if e[1] != ""] == []
 
 
+def a_new_user_needs_no_place_for_the_store(p):
+    """Who has no ~/.local/share yet gets one; a place that was chosen is not made up."""
+    plain = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+    home = p.top / "home"
+    home.mkdir()
+    home.chmod(0o777)
+    environment = {name: value for name, value in os.environ.items()
+                   if name not in ("COPPICE_STORE", "XDG_DATA_HOME")} | {"HOME": str(home)}
+
+    def init(**more):
+        return subprocess.run([*plain, COPPICE, "init"], text=True, capture_output=True, check=False,
+                              env=environment | more)
+    result = init()
+    assert result.stdout == f"{home}/.local/share/coppice\n", result
+    assert [(home / part).stat().st_mode & 0o777 for part in (".local", ".local/share")] == [0o700, 0o700]
+    assert init(XDG_DATA_HOME=f"{home}/a/b").stdout == f"{home}/a/b/coppice\n"
+    result = init(COPPICE_STORE=f"{home}/disk/store")
+    assert result.returncode == 1 and "No such file" in result.stderr, result
+    assert not (home / "disk").exists()
+    home.chmod(0o555)
+    result = init(HOME=f"{home}/x")
+    assert result.returncode == 1 and f"make '{home}/x': Permission denied" in result.stderr, result
+
+
 def a_store_of_another_owner_is_refused_by_name(p):
     if os.geteuid() != 0:
         raise Skipped("another owner takes root")
