@@ -14,6 +14,7 @@
 #include "base/text.h"
 
 #include "engine/foreign.h"
+#include "engine/owners.h"
 #include "engine/plan.h"
 #include "engine/sandbox.h"
 #include "engine/secrets.h"
@@ -615,6 +616,8 @@ static int prepare(struct run *run, struct cop_error *err)
 		r = workdir_new(run->store, "build", NULL, &run->workdir, err);
 	if (r == 0)
 		r = plan_select(run, err);
+	if (r == 0)
+		r = owners_check(run, err);
 	return r < 0 ? r : foreign_check(run, err);
 }
 

@@ -165,6 +165,16 @@ def a_recipe_is_locked_and_built_without_a_network(p):
     assert str(p.archive) not in (p.top / "recipe.yaml.lock").read_text()
 
 
+def who_cannot_make_other_owners_is_told_before_the_first_stage(p):
+    p.run("lock", p.recipe)
+    result = p.run("build", p.recipe, status=1, command=["unshare", "--user", "--map-root-user"])
+    assert "pipeline 'tree': files of Debian packages belong to several users" in result.stderr, result
+    assert "[1/" not in result.stderr and not p.run("refs", "--all").stdout, result
+    tree = p.build()[1].splitlines()[0].split("\t")[2]
+    # What is there already is nobody's to make.
+    assert tree in p.run("build", p.recipe, command=["unshare", "--user", "--map-root-user"]).stdout
+
+
 def two_builds_of_a_lock_in_two_stores_are_equal_stage_by_stage(p):
     p.run("lock", p.recipe)
     p.run("build", p.recipe, "--checkpoint", "all")
