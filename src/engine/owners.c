@@ -51,14 +51,15 @@ int owners_check(struct run *run, struct cop_error *err)
 		const struct run_pipeline *pipeline = &run->pipelines[i];
 
 		if (pipeline->is_needed && will_unpack(pipeline) && has_few_owners())
-			return err_set(err, -EPERM,
-				       "pipeline '%s': files of Debian packages belong to "
-				       "several users, who do not exist here; run this %s, "
-				       "or pull the tree from a remote",
-				       pipeline->pipeline->name,
-				       geteuid() == 0 ? "outside of the container, or "
-							"with its --privileged"
-						      : "as root");
+			return err_set(
+				err, -EPERM,
+				"pipeline '%s': files of Debian packages belong to "
+				"several users, who do not exist here; run this %s, "
+				"or pull the tree from a remote",
+				pipeline->pipeline->name,
+				geteuid() == 0 ? "outside of the container, or "
+						 "with its --privileged"
+					       : "as root");
 	}
 	return 0;
 }
