@@ -233,7 +233,8 @@ static int make_parents(const char *path, struct cop_error *err)
 		return err_oom(err);
 	for (char *end = parent + 1; (end = strchr(end, '/')); *end++ = '/') {
 		*end = '\0';
-		if (mkdir(parent, 0700) < 0 && errno != EEXIST)
+		if (access(parent, F_OK) < 0 && mkdir(parent, 0700) < 0 &&
+		    errno != EEXIST)
 			return err_errno(err, "make store '%s': make '%s'", path, parent);
 	}
 	return 0;

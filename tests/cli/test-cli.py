@@ -237,7 +237,8 @@ def a_new_user_needs_no_place_for_the_store(p):
     plain = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
     home = p.top / "home"
     home.mkdir()
-    home.chmod(0o777)
+    for path in (p.top, home):
+        path.chmod(0o777)
     environment = {name: value for name, value in os.environ.items()
                    if name not in ("COPPICE_STORE", "XDG_DATA_HOME")} | {"HOME": str(home)}
 
@@ -254,6 +255,15 @@ def a_new_user_needs_no_place_for_the_store(p):
     home.chmod(0o555)
     result = init(HOME=f"{home}/x")
     assert result.returncode == 1 and f"make '{home}/x': Permission denied" in result.stderr, result
+
+
+def a_look_by_a_plain_user_leaves_nothing_and_takes_no_time(p):
+    """The view that is tried cannot be mounted; to wait for it to end took ten seconds."""
+    plain = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+    p.top.chmod(0o777)
+    for verb in ("init", "status"):
+        subprocess.run([*plain, COPPICE, "--store", p.store, verb], check=True, capture_output=True, timeout=9)
+    assert list((p.store / "tmp").iterdir()) == []
 
 
 def a_store_of_another_owner_is_refused_by_name(p):
