@@ -73,9 +73,10 @@ static int make_meta_parents(struct cop_store *store, const char *path,
 		(void)snprintf(parent, sizeof(parent), "%.*s", (int)(slash - path), path);
 		if (mkdirat(store->fd, parent, 0700) == 0)
 			continue;
-		if (errno == EEXIST &&
-		    fstatat(store->fd, parent, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    S_ISDIR(st.st_mode))
+		if (errno != EEXIST ||
+		    fstatat(store->fd, parent, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			return err_errno(err, "make directory '%s'", parent);
+		if (S_ISDIR(st.st_mode))
 			continue;
 		if (unlinkat(store->fd, parent, 0) < 0 ||
 		    mkdirat(store->fd, parent, 0700) < 0)

@@ -83,9 +83,11 @@ def main():
     need = sum(path.stat().st_blocks * 512 for path in (place / "elsewhere").rglob("*")) + (1 << 18)
     n_inodes = sum(1 for _ in (place / "elsewhere").rglob("*")) + 40
     for name in COMMANDS:
+        # A name takes a few files and directories.
+        most_bytes, most_inodes = (1 << 17, 20) if name == "ref set" else (need, n_inodes)
         for number in range(args.sizes):
             share = (number + rng.random()) / args.sizes
-            room, count = int(need * share), int(n_inodes * share)
+            room, count = int(most_bytes * share), int(most_inodes * share)
             for what, options in (
                     ("bytes", lambda used, inodes: f"size={(used + room) // 4096 * 4096},nr_inodes=100k"),
                     ("inodes", lambda used, inodes: f"size=64m,nr_inodes={inodes + count}")):
