@@ -532,5 +532,6 @@ const struct verb verb_build = {
 		 SECRET_OPTION},
 	.min_args = 1,
 	.max_args = 1,
+	.runs_stages = true,
 	.run = run_build,
 };

@@ -58,6 +58,7 @@ struct verb_option {
  * @takes_all: it reads its options itself
  * @command_at: from this argument on (counted from 0) follows a command whose own options
  *              are not ours; 0: none does
+ * @runs_stages: or cleans up after them: see cli_go_rootless()
  */
 struct verb {
 	const char *name;
@@ -69,6 +70,7 @@ struct verb {
 	int max_args;
 	int command_at;
 	bool takes_all;
+	bool runs_stages;
 	int (*run)(struct cli *cli, int argc, char **argv, struct cop_error *err);
 };
 
@@ -79,6 +81,19 @@ extern const struct verb *const cli_verbs[];
 /* cli_become_whole() - be the program that has all verbs, given the same arguments; 0
  * when this is the one.  A quick program comes back only with an error. */
 int cli_become_whole(char **argv, struct cop_error *err);
+
+/* cli_is_osbuild() - by this name the program is that verb */
+bool cli_is_osbuild(const char *program);
+
+/* cli_go_rootless() - a plain user who has subordinate ids becomes root of a user
+ * namespace with them, for a verb that runs stages: then this begins anew and does not
+ * come back.  0: there is nothing to be done, or no way to do it. */
+int cli_go_rootless(struct cli *cli, const struct verb *verb, char **argv,
+		    struct cop_error *err);
+
+/* cli_has_subordinate_ids() - is there a user namespace with more than one id to be had?
+ */
+bool cli_has_subordinate_ids(void);
 
 extern const struct verb verb_init, verb_status, verb_commit, verb_digest, verb_refs,
 	verb_ref_set, verb_ref_rm, verb_ls, verb_cat, verb_dump, verb_diff, verb_export,

@@ -97,6 +97,11 @@ static void look_at_namespaces(struct doctor *doctor)
 	     "for the sandbox of plain users",
 	     "sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces above "
 	     "0, kernel.apparmor_restrict_unprivileged_userns=0, or run as root");
+	if (geteuid() != 0)
+		tell(doctor, "subordinate ids", cli_has_subordinate_ids(),
+		     "to build Debian trees without being root",
+		     "apt install uidmap; as root: usermod --add-subuids 100000-165535 "
+		     "--add-subgids 100000-165535 YOU");
 }
 
 static int file_has_word(const char *path, const char *word)

@@ -200,6 +200,7 @@ const struct verb verb_gc = {
 		    {"save", 0, NULL, "keep SIZE as the store's setting", false}},
 	.min_args = 0,
 	.max_args = 0,
+	.runs_stages = true,
 	.run = run_gc,
 };
 

@@ -440,8 +440,7 @@ static int read_global_options(struct cli *cli, int argc, char **argv,
 	return 0;
 }
 
-/* Under this name the program takes osbuild's options and no verb. */
-static bool is_osbuild(const char *program)
+bool cli_is_osbuild(const char *program)
 {
 	const char *slash = strrchr(program, '/');
 
@@ -451,11 +450,12 @@ static bool is_osbuild(const char *program)
 static int run_osbuild(struct cli *cli, int argc, char **argv, struct cop_error *err)
 {
 	char *name[] = {(char *)OSBUILD, NULL};
-	int words;
+	int r, words;
 	const struct verb *verb = cli_find_verb(1, name, &words);
 
 	assert(verb);
-	return run_verb(cli, verb, argc, argv, err);
+	r = cli_go_rootless(cli, verb, argv, err);
+	return r < 0 ? r : run_verb(cli, verb, argc, argv, err);
 }
 
 static int run_program(struct cli *cli, int argc, char **argv, struct cop_error *err)
@@ -464,7 +464,7 @@ static int run_program(struct cli *cli, int argc, char **argv, struct cop_error 
 	char **all = argv;
 	int r, words;
 
-	if (is_osbuild(argv[0]))
+	if (cli_is_osbuild(argv[0]))
 		return run_osbuild(cli, argc, argv, err);
 	r = read_global_options(cli, argc, argv, err);
 	if (r != 0)
@@ -481,6 +481,9 @@ static int run_program(struct cli *cli, int argc, char **argv, struct cop_error 
 		return cli_usage_error(err, "there is no verb '%s'; see 'coppice --help'",
 				       argv[0]);
 	}
+	r = cli_go_rootless(cli, verb, all, err);
+	if (r < 0)
+		return r;
 	cli->progress = cli->quiet ? NULL : terminal_progress();
 	return run_verb(cli, verb, argc - words + 1, argv + words - 1, err);
 }

@@ -511,5 +511,6 @@ const struct verb verb_osbuild = {
 		"name osbuild.",
 	.max_args = -1,
 	.takes_all = true,
+	.runs_stages = true,
 	.run = run_osbuild,
 };

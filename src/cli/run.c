@@ -101,5 +101,6 @@ const struct verb verb_run = {
 	.min_args = 1,
 	.max_args = -1,
 	.command_at = 1,
+	.runs_stages = true,
 	.run = run_run,
 };

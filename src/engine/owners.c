@@ -54,12 +54,13 @@ int owners_check(struct run *run, struct cop_error *err)
 			return err_set(
 				err, -EPERM,
 				"pipeline '%s': files of Debian packages belong to "
-				"several users, who do not exist here; run this %s, "
-				"or pull the tree from a remote",
+				"several users, who do not exist here; %s, or pull the "
+				"tree from a remote",
 				pipeline->pipeline->name,
-				geteuid() == 0 ? "outside of the container, or "
+				geteuid() == 0 ? "run this outside of the container, or "
 						 "with its --privileged"
-					       : "as root");
+					       : "run this as root, or get ids of your "
+						 "own ('coppice doctor' tells how)");
 	}
 	return 0;
 }

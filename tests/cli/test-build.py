@@ -18,7 +18,7 @@ import tarfile
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from claims import load, run_claims  # noqa: E402
+from claims import Skipped, load, run_claims  # noqa: E402
 
 COPPICE = os.path.abspath(sys.argv[1])
 TOP = pathlib.Path(sys.argv[2])
@@ -173,6 +173,31 @@ def who_cannot_make_other_owners_is_told_before_the_first_stage(p):
     tree = p.build()[1].splitlines()[0].split("\t")[2]
     # What is there already is nobody's to make.
     assert tree in p.run("build", p.recipe, command=["unshare", "--user", "--map-root-user"]).stdout
+
+
+def a_plain_user_with_ids_of_his_own_builds_what_root_builds(p):
+    """Not root's namespaces, no overlay: every stage and the very same digests."""
+    if os.geteuid() != 0:
+        raise Skipped("to become another user takes root")
+    p.write(packages="[extra, accounts, daemon-alpha]")
+    p.run("lock", p.recipe)
+    home, theirs, ids = p.top / "home", p.top / "home" / "store", p.top / "ids"
+    home.mkdir()
+    os.chown(home, 65534, 65534)
+    for path in (p.top, p.archive):
+        path.chmod(0o755)
+    ids.write_text("65534:200000:65536\n")
+    plain = ["unshare", "-m", "sh", "-c", f"mount --bind {ids} /etc/subuid && mount --bind {ids} /etc/subgid && "
+             'exec setpriv --reuid=65534 --regid=65534 --clear-groups "$@"', "-"]
+    words = ["build", p.recipe, "--checkpoint", "all", "--export", "tree", "--output-directory"]
+    tree = p.run(*words, p.top / "out").stdout.split("\t")[2].strip()
+    p.run(*words, home / "out", store=theirs, command=plain)
+    stages = p.run("refs", "--all", store=theirs, command=plain).stdout
+    assert tree in stages and stages == p.run("refs", "--all").stdout, (tree, stages)
+    assert list((theirs / "tmp").iterdir()) == []
+    alpha, = re.findall(r"^d-alpha:x:(\d+):", p.run("cat", tree, "etc/passwd").stdout, re.M)
+    # His own id is root; the first of the others is 1.
+    assert (home / "out" / "tree" / "var" / "lib" / "alpha").stat().st_uid == 200000 + int(alpha) - 1
 
 
 def two_builds_of_a_lock_in_two_stores_are_equal_stage_by_stage(p):
