@@ -138,6 +138,13 @@ static int read_head(const struct machine *machine, struct buf *head,
 	return r;
 }
 
+/* A table of partitions, of whatever kind, or a FAT: what firmware can start from. */
+static bool has_signature(const char *head, size_t size)
+{
+	return size >= SECTOR && (unsigned char)head[SECTOR - 2] == 0x55 &&
+	       (unsigned char)head[SECTOR - 1] == 0xaa;
+}
+
 /* A partition for BIOS-GRUB and none for UEFI: BIOS.  Anything else: UEFI. */
 static enum machine_firmware firmware_of(const char *head, size_t size)
 {
@@ -189,9 +196,15 @@ int machine_look(struct machine *machine, const char *path, struct cop_error *er
 	if (machine->firmware != MACHINE_AUTO)
 		return 0;
 	r = read_head(machine, &head, err);
-	if (r == 0)
-		machine->firmware = firmware_of(buf_text(&head), head.size);
-	return r;
+	if (r < 0)
+		return r;
+	if (!has_signature(buf_text(&head), head.size))
+		return err_set(err, -EINVAL,
+			       "boot '%s': not a disk image: it begins with neither "
+			       "partitions nor a FAT",
+			       machine->image);
+	machine->firmware = firmware_of(buf_text(&head), head.size);
+	return 0;
 }
 
 /* --- KVM --- */

@@ -163,6 +163,9 @@ def what_is_missing_is_named(p):
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(p.top / "socket"))
         assert refused(p, p.top / "socket")
+    for size in (0, 100, 1 << 20):
+        (p.top / "text").write_bytes(b"t" * size)
+        assert "not a disk image" in refused(p, p.top / "text")
 
 
 def wrong_options_are_told_before_anything_starts(p):
