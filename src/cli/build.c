@@ -512,7 +512,8 @@ const struct verb verb_build = {
 	.help = "Build, keep checkpoints, export",
 	.details =
 		"A recipe (.yaml) becomes its manifest first; without a lock it is locked, which "
-		"is said.\nPrints pipeline, id and digest.",
+		"is said.\nPrints pipeline, id and digest.  A plain user builds in a user "
+		"namespace with his\nsubordinate ids; see subuid(5).",
 	.options =
 		{{"export", 0, "PIPELINE", "write its tree to DIR/PIPELINE", true},
 		 {"output-directory", 0, "DIR", "where exports go", false},
