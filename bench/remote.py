@@ -3,12 +3,11 @@
 import json
 import os
 import shlex
-import statistics
 import subprocess
 import sys
 import time
 
-from measure import COPPICE, TOP, Run, count, remove, sync
+from measure import COPPICE, TOP, Run, count, median, remove, sync
 from trees import debian_tree
 
 PORT = 7480
@@ -135,6 +134,14 @@ class Remote:
         return Run(["sh", "-c", f'{curl} | tar -C "$0" --xattrs --xattrs-include="*" -I zstd -xf - && sync -f "$0"',
                     folder])
 
+    def copy(self, folder):
+        """What the disk alone takes for the files of the tree."""
+        return Run(["sh", "-c", 'cp -a "$0" "$1" && sync -f "$1"', self.tree, folder])
+
+    def pull(self, store):
+        self.coppice(store, "remote", "add", "s3", "s3://bench/cache")
+        return self.coppice(store, "pull", "s3", "tree")[0]
+
     def measure(self):
         self.prepare()
         push, said = self.coppice("remote-a", "push", "s3", "tree")
@@ -148,24 +155,23 @@ class Remote:
                  f"{small.wall:.2f} s, {said['requests']} requests, {said['sent'] / 1e3:.0f} kB",
                  f"8 requests, {(65536 + self.changed_bytes / 2) / 1e3:.0f} kB")
         archive = self.archive()
-        pulls, curls, tars = [], [], []
+        contestants = {"pull": lambda number: self.pull(f"remote-pull-{number}"),
+                       "curl": lambda number: self.download(packs, self.work / f"downloaded-{number}"),
+                       "tar": lambda number: self.unpack(archive, self.work / f"unpacked-{number}"),
+                       "copy": lambda number: self.copy(self.work / f"copied-{number}")}
+        runs = {name: [] for name in contestants}
         for number in range(self.rounds):
-            store = f"remote-pull-{number}"
-            self.coppice(store, "remote", "add", "s3", "s3://bench/cache")
-            for what in (("pull", "curl", "tar") if number % 2 else ("tar", "curl", "pull")):
-                if what == "curl":
-                    curls.append(self.download(packs, self.work / f"downloaded-{number}"))
-                elif what == "tar":
-                    tars.append(self.unpack(archive, self.work / f"unpacked-{number}"))
-                else:
-                    run, said = self.coppice(store, "pull", "s3", "tree")
-                    pulls.append(run)
-        pull, curl, tar = (statistics.median(run.wall for run in runs) for runs in (pulls, curls, tars))
-        cpu = [statistics.median(run.cpu for run in runs) for runs in (pulls, curls, tars)]
+            for name in list(contestants)[::-1 if number % 2 else 1]:
+                runs[name].append(contestants[name](number))
+        wall, cpu = ({name: median(some, what) for name, some in runs.items()} for what in ("wall", "cpu"))
+        said = json.loads(runs["pull"][-1].out)
         self.row("pull into an empty store",
-                 f"{pull:.1f} s, CPU {cpu[0]:.1f} s, {said['requests']} requests, "
-                 f"{said['received'] / 1e6:.0f} MB; {pull / curl:.2f} times curl", "1.5 times curl")
-        self.row("the same bytes by curl, to files", f"{curl:.1f} s, CPU {cpu[1]:.1f} s", "")
-        self.row("the tree as tar.zst by curl, unpacked and synced",
-                 f"{tar:.1f} s, CPU {cpu[2]:.1f} s; pull takes {pull / tar:.2f} of it", "")
+                 f"{wall['pull']:.1f} s, CPU {cpu['pull']:.1f} s, {said['requests']} requests, "
+                 f"{said['received'] / 1e6:.0f} MB; {wall['pull'] / wall['curl']:.2f} times curl", "1.5 times curl")
+        self.row("the same bytes by curl, to files that are not synced",
+                 f"{wall['curl']:.1f} s, CPU {cpu['curl']:.1f} s")
+        for name, what in (("tar", "the tree as tar.zst by curl, unpacked and synced"),
+                           ("copy", "the tree by cp -a from the page cache, synced: no network, no hash")):
+            self.row(what, f"{wall[name]:.1f} s, CPU {cpu[name]:.1f} s; "
+                     f"pull takes {wall['pull'] / wall[name]:.2f} of it")
         self.build()
