@@ -112,6 +112,13 @@ static int add_fds(posix_spawn_file_actions_t *actions,
 	return -r;
 }
 
+static bool is_found(const char *name)
+{
+	auto_free char *path = process_find(name);
+
+	return path != NULL;
+}
+
 static int spawn(struct running *running, int out_write, int error_write,
 		 struct cop_error *err)
 {
@@ -145,6 +152,9 @@ static int spawn(struct running *running, int out_write, int error_write,
 		r = -posix_spawnp(&running->pid, options->argv[0], &actions, &attributes,
 				  (char *const *)options->argv,
 				  options->env ? (char *const *)options->env : environ);
+	/* A directory of PATH that we may not enter is no place of the program. */
+	if (r == -EACCES && !is_found(options->argv[0]))
+		r = -ENOENT;
 	for (size_t i = 0; i < options->n_fds; i++)
 		closep(&lifted[i]);
 	(void)posix_spawnattr_destroy(&attributes);

@@ -416,6 +416,9 @@ def random_damage_never_crashes(p):
 
 
 def main():
+    if os.geteuid() != 0:
+        print("skipped: files of several owners take root")
+        return 77
     return run_claims(globals(), Place, sys.argv[2:])
 
 

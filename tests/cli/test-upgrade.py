@@ -72,6 +72,9 @@ def main():
     if sys.argv[3:4] == ["--add"]:
         add(sys.argv[4])
         return 0
+    if os.geteuid() != 0:
+        print("skipped: their trees have files of several owners, which takes root")
+        return 77
     failed = 0
     paths = sorted(STORES.glob("*.tar.xz"))
     assert paths, "no stores"

@@ -26,6 +26,13 @@ struct world {
 int world_setup(void **state);
 int world_teardown(void **state);
 
+/* needs_root() - skips what gives files to others, as a plain user */
+static inline void needs_root(void)
+{
+	if (geteuid() != 0)
+		skip();
+}
+
 /* The id that stages are told. */
 #define STAGE_ID "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 

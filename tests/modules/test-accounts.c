@@ -209,6 +209,7 @@ static void what_would_break_a_line_is_refused(void **state)
 	};
 	struct world *world = *state;
 
+	needs_root();
 	make_tree(world);
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		assert_fails(stage_with(world, stage_users, bad[i]), -EINVAL,

@@ -13,6 +13,7 @@ static void files_have_their_content_and_mode(void **state)
 {
 	struct world *world = *state;
 
+	needs_root();
 	put(world, "input/" SUM, "hello\n");
 	put_dir(world, "tree/etc", 0755);
 	assert_ok(stage_with(world, stage_files, FILE_("'path': '/etc/motd'")),
@@ -29,6 +30,7 @@ static void missing_directories_are_made(void **state)
 {
 	struct world *world = *state;
 
+	needs_root();
 	put(world, "input/" SUM, "x");
 	assert_ok(stage_with(world, stage_files, FILE_("'path': '/srv/a/b/c'")),
 		  &world->err);
@@ -59,6 +61,7 @@ static void a_symlink_in_the_place_is_replaced_and_not_followed(void **state)
 {
 	struct world *world = *state;
 
+	needs_root();
 	put(world, "input/" SUM, "new");
 	put(world, "tree/other", "kept");
 	put_link(world, "tree/link", "other");
@@ -82,6 +85,7 @@ static void a_directory_in_the_place_is_named(void **state)
 {
 	struct world *world = *state;
 
+	needs_root();
 	put(world, "input/" SUM, "x");
 	put_dir(world, "tree/etc", 0755);
 	assert_fails(stage_with(world, stage_files, FILE_("'path': '/etc'")), -EISDIR,

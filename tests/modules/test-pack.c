@@ -67,6 +67,7 @@ static void archives_become_what_tar_makes_of_them(void **state)
 	};
 	struct world *world = *state;
 
+	needs_root();
 	make_source(world);
 	world->file = "t.tar";
 	for (size_t i = 0; i < ARRAY_SIZE(makers); i++) {
@@ -85,6 +86,7 @@ static void what_is_there_gives_way_as_it_does_to_tar(void **state)
 {
 	struct world *world = *state;
 
+	needs_root();
 	make_source(world);
 	run_shell(world,
 		  "tar -cf input/t.tar -C src .\n"
@@ -213,6 +215,7 @@ static void a_squashfs_holds_the_tree(void **state)
 {
 	struct world *world = *state;
 
+	needs_root();
 	if (!has_program("mksquashfs") || !has_program("unsquashfs"))
 		return;
 	make_source(world);
@@ -253,6 +256,7 @@ static void an_oci_archive_is_sound_and_holds_the_layers(void **state)
 	json_t *layers, *settings;
 	char command[512];
 
+	needs_root();
 	make_source(world);
 	run_shell(world, "cp -a src/. input");
 	world->source_epoch = 1700000000;
@@ -314,6 +318,7 @@ static void every_compression_of_tar_is_one_that_tar_reads(void **state)
 					       "zstd", "xz",   "lzop",	"lzip"};
 	struct world *world = *state;
 
+	needs_root();
 	make_source(world);
 	run_shell(world, "cp -a src/. input");
 	for (size_t i = 0; i < ARRAY_SIZE(endings); i++) {

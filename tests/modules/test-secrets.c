@@ -32,6 +32,7 @@ static void a_file_gets_the_secret_and_only_its_owner_may_read_it(void **state)
 	struct world *world = *state;
 	struct stat st;
 
+	needs_root();
 	make_tree(world);
 	assert_ok(stage_with(world, stage_secrets,
 			     "{'secrets': ['token'], 'files': [{'path': '/srv/a/token',"
@@ -71,6 +72,7 @@ static void any_bytes_can_be_a_secret(void **state)
 	struct world *world = *state;
 	auto_buf found = {};
 
+	needs_root();
 	make_tree(world);
 	assert_ok(stage_with(world, stage_secrets,
 			     "{'secrets': ['binary', 'empty'], 'files':"
@@ -147,6 +149,7 @@ static void a_secret_never_leaves_the_tree(void **state)
 {
 	struct world *world = *state;
 
+	needs_root();
 	make_tree(world);
 	put_dir(world, "outside", 0755);
 	put_link(world, "tree/srv", "../outside");

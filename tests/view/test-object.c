@@ -642,5 +642,7 @@ int main(void)
 {
 	int failed = run_as_nobody(run_all);
 
+	if (lacks_overlay())
+		return 77;
 	return run_all() + failed;
 }

@@ -65,6 +65,9 @@ void assert_digests_differ(struct cop_digest a, struct cop_digest b);
 /* is_root() - are we allowed everything? */
 bool is_root(void);
 
+/* lacks_overlay() - are overlay views asked for, which take root?  Says so. */
+bool lacks_overlay(void);
+
 /* run_as_nobody() - call @run in a child without privileges and return what it returned,
  * or 1; 0, saying so, when we have no privileges to lose */
 int run_as_nobody(int (*run)(void));
