@@ -513,6 +513,7 @@ void osbuild_monitor_fill(struct osbuild_monitor *monitor, struct engine_monitor
 		.plan = on_plan,
 		.source_begin = on_source_begin,
 		.source_end = on_source_end,
+		.wants_present = monitor->kind == KIND_JSON_SEQ,
 		.pipeline_begin = on_pipeline_begin,
 		.pipeline_end = on_pipeline_end,
 		.service_line = on_service_line,

@@ -433,6 +433,7 @@ static int run(struct osbuild *osbuild, struct cop_store *store,
 		return r;
 	options.keep_nothing = keep_nothing;
 	osbuild_monitor_fill(monitor, &options.monitor);
+	options.monitor.wants_present |= arguments->json;
 	options.monitor.note = say_note;
 	r = engine_build(store, osbuild->manifest, &osbuild->places, &options, &result,
 			 &reason);

@@ -122,6 +122,7 @@ struct engine_stage_report {
  * @plan:           before anything else: so many sources, and pipelines of which
  * something has to run, which alone have a begin and an end
  * @source_begin, @source_end: in the order of the manifest; @result is osbuild's
+ * @wants_present:  of items that were there already, too, of which there may be thousands
  * @service_line:   a line that a module on the host printed; without this function it is
  * a note, or part of the stage's output
  */
@@ -130,6 +131,7 @@ struct engine_monitor {
 	void (*source_begin)(void *data, const struct manifest_source *source);
 	void (*source_end)(void *data, const struct manifest_source *source,
 			   const json_t *result);
+	bool wants_present;
 	void (*pipeline_begin)(void *data, const struct manifest_pipeline *pipeline);
 	void (*pipeline_end)(void *data, const struct manifest_pipeline *pipeline);
 	void (*service_line)(void *data, const char *id, const char *module,

@@ -237,7 +237,7 @@ static int add_results(const struct fetch *fetch, size_t source, const json_t *r
 	json_t *item;
 
 	json_object_foreach (fetch->run->manifest->sources[source].items, reference, item)
-		if (is_here(fetch, reference) &&
+		if (fetch->run->monitor->wants_present && is_here(fetch, reference) &&
 		    !json_object_get(fetch->wanted[source], reference) &&
 		    json_array_append_new(results,
 					  json_pack("{s:b, s:{s:s, s:b}, s:s}", "success",
