@@ -246,8 +246,9 @@ int store_open_default(struct cop_store **ret_store, struct cop_error *err)
 	auto_free char *path = NULL;
 	int r = store_default_path(&path, err);
 
-	/* A place that somebody chose may be one that is not mounted yet. */
-	if (r == 0 && !(given && *given))
+	/* A place that somebody chose may be one that is not mounted yet; and root's is
+	 * there. */
+	if (r == 0 && geteuid() != 0 && !(given && *given))
 		r = make_parents(path, err);
 	return r < 0 ? r : cop_store_open(path, COP_STORE_CREATE, ret_store, err);
 }

@@ -190,7 +190,10 @@ int overlay_probe(struct cop_store *store, struct cop_error *err)
 			return r;
 		(void)mount_choose_way(probe.image_fd, probe.pool_fd);
 		r = mount_both(&probe, err);
-		if (r == 0)
+		/* To be removed at once. */
+		if (r < 0)
+			workdir_doom_free(workdir);
+		else
 			r = use(&probe, err);
 		if (r == 0)
 			r = look(&probe, err);
