@@ -30,7 +30,7 @@ bool workdir_unmount(int workdir_fd)
 	if (upper_fd < 0 || work_fd < 0)
 		return true;
 	r = mount_upper_in_use(upper_fd, work_fd, workdir_fd, NULL);
-	/* A plain user has mounted none, and a store has one owner; root may have had more
-	 * capabilities before. */
+	/* A plain user has mounted none, and a store has one owner; root may have had
+	 * more capabilities before. */
 	return r == 0 || r == -ENODEV || (r == -EPERM && geteuid() != 0);
 }
