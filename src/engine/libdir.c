@@ -9,16 +9,23 @@
 
 #include "base/error.h"
 
-static char *program_directory(void)
+static char program[PATH_MAX];
+
+void engine_note_program(void)
 {
-	char program[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", program, sizeof(program) - 1);
 
-	if (n < 0)
-		return NULL;
-	program[n] = '\0';
-	*strrchr(program, '/') = '\0';
-	return strdup(program);
+	program[n < 0 ? 0 : n] = '\0';
+}
+
+static char *program_directory(void)
+{
+	const char *slash;
+
+	if (!*program)
+		engine_note_program();
+	slash = strrchr(program, '/');
+	return slash ? strndup(program, (size_t)(slash - program)) : NULL;
 }
 
 /* Return: @directory@path when it is there, else NULL */
