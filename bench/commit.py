@@ -2,7 +2,7 @@
 """The commit of a directory, against cp, ostree and openssl; and its memory at a million entries."""
 import time
 
-from measure import (COPPICE, Run, count, disk_speed, median, memory_row, peak_memory, prepare,
+from measure import (COPPICE, Run, copy_synced, count, disk_speed, median, memory_row, peak_memory, prepare,
                      ratio, remove, rotate, sync)
 from trees import debian_tree, many_files
 
@@ -38,8 +38,7 @@ class Commit:
         return Run([COPPICE, "-q", "--store", self.store, "commit", self.tree, "bench"])
 
     def copy(self):
-        target = self.fresh("copy")
-        return Run(["sh", "-c", 'cp -a "$0" "$1" && sync -f "$1"', self.tree, target])
+        return copy_synced(self.tree, self.fresh("copy"))
 
     def ostree(self):
         repo = self.fresh("ostree")

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from measure import COPPICE, TOP, Run, count, median, remove, sync
+from measure import COPPICE, TOP, Run, copy_synced, count, median, remove, sync
 from trees import debian_tree
 
 PORT = 7480
@@ -134,10 +134,6 @@ class Remote:
         return Run(["sh", "-c", f'{curl} | tar -C "$0" --xattrs --xattrs-include="*" -I zstd -xf - && sync -f "$0"',
                     folder])
 
-    def copy(self, folder):
-        """What the disk alone takes for the files of the tree."""
-        return Run(["sh", "-c", 'cp -a "$0" "$1" && sync -f "$1"', self.tree, folder])
-
     def pull(self, store):
         self.coppice(store, "remote", "add", "s3", "s3://bench/cache")
         return self.coppice(store, "pull", "s3", "tree")[0]
@@ -158,7 +154,7 @@ class Remote:
         contestants = {"pull": lambda number: self.pull(f"remote-pull-{number}"),
                        "curl": lambda number: self.download(packs, self.work / f"downloaded-{number}"),
                        "tar": lambda number: self.unpack(archive, self.work / f"unpacked-{number}"),
-                       "copy": lambda number: self.copy(self.work / f"copied-{number}")}
+                       "copy": lambda number: copy_synced(self.tree, self.work / f"copied-{number}")}
         runs = {name: [] for name in contestants}
         for number in range(self.rounds):
             for name in list(contestants)[::-1 if number % 2 else 1]:

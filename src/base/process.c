@@ -338,6 +338,18 @@ char *process_find(const char *name)
 	return NULL;
 }
 
+const char *process_own_path(void)
+{
+	static char path[PATH_MAX];
+	ssize_t n = 0;
+
+	if (!*path)
+		n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+	if (n > 0)
+		path[n] = '\0';
+	return *path ? path : NULL;
+}
+
 /* The guard's environment is the child's, where PATH is not ours: it gets a path. */
 static void add_guard(struct process_options *options, const char *program,
 		      const char **argv, struct process_fd *fds, int liveness_read)

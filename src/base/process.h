@@ -73,6 +73,12 @@ int process_check(const char *const *argv, const char *const *env, struct buf *o
  * nowhere.  A @name with a '/' is its own answer. */
 char *process_find(const char *name);
 
+/* process_own_path() - where the running program is, looked up once: call it before the
+ * mount namespace changes, as in another one the kernel may know only half of the path
+ * when the old one is gone.  NULL: not to be had.  The first call is not safe beside
+ * other threads. */
+const char *process_own_path(void);
+
 /* process_keep_tail() - add output to @tail, of which the last 4 KiB at least are kept;
  * for messages of failures */
 void process_keep_tail(struct buf *tail, const char *bytes, size_t size);

@@ -145,7 +145,8 @@ static bool has_signature(const char *head, size_t size)
 	       (unsigned char)head[SECTOR - 1] == 0xaa;
 }
 
-/* A partition for BIOS-GRUB and none for UEFI: BIOS.  Anything else: UEFI. */
+/* A partition for BIOS-GRUB and none for UEFI: BIOS.  Anything else: UEFI.  There is a
+ * sector at least, which has the signature. */
 static enum machine_firmware firmware_of(const char *head, size_t size)
 {
 	static const unsigned char esp[] = {0x28, 0x73, 0x2a, 0xc1, 0x1f, 0xf8,
@@ -157,7 +158,7 @@ static enum machine_firmware firmware_of(const char *head, size_t size)
 	bool has_bios = false;
 
 	if (size < 3 * SECTOR || memcmp(head + SECTOR, "EFI PART", 8) != 0)
-		return size >= SECTOR && head[0] ? MACHINE_BIOS : MACHINE_UEFI;
+		return head[0] ? MACHINE_BIOS : MACHINE_UEFI;
 	for (size_t at = 2 * SECTOR; at + 128 <= size && at < 34 * SECTOR; at += 128) {
 		if (memcmp(head + at, esp, sizeof(esp)) == 0)
 			return MACHINE_UEFI;

@@ -12,9 +12,9 @@
 
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/process.h"
 #include "cli/cli.h"
 #include "cli/progress.h"
-#include "engine/engine.h"
 #include "store/object.h"
 #include "store/store.h"
 #include "json/json.h"
@@ -64,7 +64,7 @@ static void on_signal(int number)
 
 int cli_private_mounts(struct cop_error *err)
 {
-	engine_note_program();
+	(void)process_own_path();
 	if (unshare(CLONE_NEWNS) < 0) {
 		/* Nor could we mount anything. */
 		if (errno == EPERM)

@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "base/process.h"
 #include "cli/cli.h"
 
 const struct verb *const cli_verbs[] = {
@@ -35,13 +36,10 @@ static void try_beside(const char *program, char **argv)
 
 int cli_become_whole(char **argv, struct cop_error *err)
 {
-	char program[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", program, sizeof(program) - 1);
+	const char *program = process_own_path();
 
-	if (n > 0) {
-		program[n] = '\0';
+	if (program)
 		try_beside(program, argv);
-	}
 	/* A relative path leads to where the absolute one may not be walked. */
 	try_beside(argv[0], argv);
 	(void)execv(COPPICE_WHOLE, argv);

@@ -5,7 +5,6 @@
  * newuidmap(1) map them and starts this program anew.  What a tree is does not depend on
  * it: the digests are those that root gets.
  */
-#include <limits.h>
 #include <string.h>
 
 #include "base/process.h"
@@ -61,17 +60,14 @@ int cli_go_rootless(struct cli *cli, const struct verb *verb, char **argv,
 		    struct cop_error *err)
 {
 	auto_free const char **list = NULL;
-	char program[PATH_MAX];
+	const char *program = process_own_path();
 	auto_words words = {};
-	ssize_t n;
 	int r = 0;
 
 	if (!verb->runs_stages || geteuid() == 0 || !cli_has_subordinate_ids())
 		return 0;
-	n = readlink("/proc/self/exe", program, sizeof(program) - 1);
-	if (n < 0)
-		return err_errno(err, "read '/proc/self/exe'");
-	program[n] = '\0';
+	if (!program)
+		return err_set(err, -ENOENT, "'/proc/self/exe' cannot be read");
 	if (verb != &verb_osbuild)
 		r = keep_store(cli, err);
 	if (r < 0)

@@ -30,11 +30,6 @@ struct engine_places {
 	const char *const *libdirs;
 };
 
-/* engine_note_program() - remember where the running program is, for what follows: in
- * another mount namespace the kernel may know it by half of its path only, once the old
- * one is gone.  Not safe beside other threads. */
-void engine_note_program(void);
-
 /* engine_default_libdir() - $COPPICE_LIBDIR, else beside the running program (a build
  * tree), else the installed one; freed by the caller */
 int engine_default_libdir(char **ret_path, struct cop_error *err);

@@ -229,21 +229,34 @@ static int judge(const struct manifest_source *source, const json_t *reply,
 		       first ? first : "failed without a message", more);
 }
 
-/* What was here already comes first, as if the module had said so. */
-static int add_results(const struct fetch *fetch, size_t source, const json_t *reply,
-		       json_t *results, struct cop_error *err)
+/* As if the module had said so. */
+static int add_present(const struct fetch *fetch, size_t source, json_t *results,
+		       struct cop_error *err)
 {
 	const char *reference;
 	json_t *item;
 
 	json_object_foreach (fetch->run->manifest->sources[source].items, reference, item)
-		if (fetch->run->monitor->wants_present && is_here(fetch, reference) &&
+		if (is_here(fetch, reference) &&
 		    !json_object_get(fetch->wanted[source], reference) &&
 		    json_array_append_new(results,
 					  json_pack("{s:b, s:{s:s, s:b}, s:s}", "success",
 						    1, "metadata", "checksum", reference,
 						    "cached", 1, "error", "")) < 0)
 			return err_oom(err);
+	return 0;
+}
+
+/* What was here already comes first. */
+static int add_results(const struct fetch *fetch, size_t source, const json_t *reply,
+		       json_t *results, struct cop_error *err)
+{
+	int r = fetch->run->monitor->wants_present
+			? add_present(fetch, source, results, err)
+			: 0;
+
+	if (r < 0)
+		return r;
 	if (reply && json_is_array(json_object_get(reply, "results")) &&
 	    json_array_extend(results, json_object_get(reply, "results")) < 0)
 		return err_oom(err);

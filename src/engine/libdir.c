@@ -2,29 +2,18 @@
 /* Where modules are when nobody says so. */
 #include "engine/engine.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/error.h"
-
-static char program[PATH_MAX];
-
-void engine_note_program(void)
-{
-	ssize_t n = readlink("/proc/self/exe", program, sizeof(program) - 1);
-
-	program[n < 0 ? 0 : n] = '\0';
-}
+#include "base/process.h"
 
 static char *program_directory(void)
 {
-	const char *slash;
+	const char *program = process_own_path();
+	const char *slash = program ? strrchr(program, '/') : NULL;
 
-	if (!*program)
-		engine_note_program();
-	slash = strrchr(program, '/');
 	return slash ? strndup(program, (size_t)(slash - program)) : NULL;
 }
 

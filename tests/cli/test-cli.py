@@ -21,6 +21,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from claims import Skipped, run_claims  # noqa: E402
 
 COPPICE = sys.argv[1]
+# A plain user, whoever runs this.
+PLAIN = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
 HEX = re.compile(r"^[0-9a-f]{64}$")
 
 
@@ -217,14 +219,10 @@ def without_the_other_program_its_verbs_name_what_is_missing(p):
 
 
 def unreadable_files_are_errors_and_leave_no_trace(p):
-    if os.geteuid() == 0:
-        command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-    else:
-        command = []
     (p.tree / "secret").write_text("x" * 100)
     (p.tree / "secret").chmod(0)
     p.top.chmod(0o777)
-    result = subprocess.run([*command, COPPICE, "--store", p.store, "commit", p.tree, "x"], text=True,
+    result = subprocess.run([*PLAIN, COPPICE, "--store", p.store, "commit", p.tree, "x"], text=True,
                             capture_output=True, check=False)
     assert result.returncode == 1, result
     assert "'secret'" in result.stderr and "Permission denied" in result.stderr, result.stderr
@@ -234,7 +232,6 @@ def unreadable_files_are_errors_and_leave_no_trace(p):
 
 def a_new_user_needs_no_place_for_the_store(p):
     """Who has no ~/.local/share yet gets one; a place that was chosen is not made up."""
-    plain = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
     home = p.top / "home"
     home.mkdir()
     for path in (p.top, home):
@@ -243,7 +240,7 @@ def a_new_user_needs_no_place_for_the_store(p):
                    if name not in ("COPPICE_STORE", "XDG_DATA_HOME")} | {"HOME": str(home)}
 
     def init(**more):
-        return subprocess.run([*plain, COPPICE, "init"], text=True, capture_output=True, check=False,
+        return subprocess.run([*PLAIN, COPPICE, "init"], text=True, capture_output=True, check=False,
                               env=environment | more)
     result = init()
     assert result.stdout == f"{home}/.local/share/coppice\n", result
@@ -259,10 +256,9 @@ def a_new_user_needs_no_place_for_the_store(p):
 
 def a_look_by_a_plain_user_leaves_nothing_and_takes_no_time(p):
     """The view that is tried cannot be mounted; to wait for it to end took ten seconds."""
-    plain = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
     p.top.chmod(0o777)
     for verb in ("init", "status"):
-        subprocess.run([*plain, COPPICE, "--store", p.store, verb], check=True, capture_output=True, timeout=9)
+        subprocess.run([*PLAIN, COPPICE, "--store", p.store, verb], check=True, capture_output=True, timeout=9)
     assert list((p.store / "tmp").iterdir()) == []
 
 

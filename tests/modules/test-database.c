@@ -66,8 +66,7 @@ static void dpkg_finds_what_it_would_have_written_itself(void **state)
 	struct world *world = *state;
 	bool noted[ARRAY_SIZE(all)];
 
-	if (geteuid() != 0)
-		skip();
+	needs_root();
 	make_packages(world);
 	assert_false(lay_out(world, N_SIMPLE, noted));
 	assert_true(noted[0] && noted[1]);
@@ -111,8 +110,7 @@ static void what_dpkg_does_more_for_is_left_to_it(void **state)
 	bool noted[ARRAY_SIZE(all)];
 	struct stat st;
 
-	if (geteuid() != 0)
-		skip();
+	needs_root();
 	make_packages(world);
 	(void)lay_out(world, ARRAY_SIZE(all), noted);
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
@@ -127,8 +125,7 @@ static void two_packages_with_one_file_are_noticed(void **state)
 	struct world *world = *state;
 	bool noted[ARRAY_SIZE(all)];
 
-	if (geteuid() != 0)
-		skip();
+	needs_root();
 	make_packages(world);
 	shell(world, "cp \"$1/plain.deb\" \"$1/conf.deb\"");
 	assert_true(lay_out(world, 1, noted) == false);
@@ -142,8 +139,7 @@ static void times_of_directories_are_as_dpkg_leaves_them(void **state)
 	struct world *world = *state;
 	bool noted[ARRAY_SIZE(all)];
 
-	if (geteuid() != 0)
-		skip();
+	needs_root();
 	make_packages(world);
 	(void)lay_out(world, 1, noted);
 	assert_int_equal(stat_of(world, "tree/usr/share/empty/deep").st_mtime,

@@ -103,8 +103,7 @@ static void a_directory_gets_mode_and_owner_by_name(void **state)
 	struct world *world = *state;
 	struct stat st;
 
-	if (geteuid() != 0)
-		skip();
+	needs_root();
 	plant(world);
 	assert_ok(stage_with(world, stage_directories,
 			     "{'directories': [{'path': '/srv/www', 'mode': 1533, "
