@@ -41,6 +41,19 @@ struct arena *arena_free(struct arena *arena)
 	return NULL;
 }
 
+void arena_adopt(struct arena *arena, struct arena *from)
+{
+	struct block **end = &arena->blocks;
+
+	/* Behind the block that is being filled. */
+	while (*end)
+		end = &(*end)->next;
+	*end = from->blocks;
+	arena->total += from->total;
+	from->blocks = NULL;
+	arena_free(from);
+}
+
 static struct block *add_block(struct arena *arena, size_t size)
 {
 	size_t wanted = arena->blocks

@@ -14,6 +14,9 @@ struct arena *arena_new(void);
 struct arena *arena_free(struct arena *arena);
 DEFINE_AUTO_PTR(arena)
 
+/* arena_adopt() - what @from holds lives as long as @arena from now on; @from is freed */
+void arena_adopt(struct arena *arena, struct arena *from);
+
 /* arena_alloc() - @size zeroed bytes, aligned for any type; NULL when memory is out */
 void *arena_alloc(struct arena *arena, size_t size);
 

@@ -3,10 +3,11 @@
  * Merging in three steps.  Scan: the upper becomes a tree, with the overlay's xattrs as
  * they are.  Settle: each of its directories finds the one of the lower tree that it is
  * the changed form of, each file that changed only its metadata finds its data.  Graft:
- * what the upper says nothing of is copied from the lower tree.
+ * what the upper says nothing of moves over from the lower tree, whole directories by
+ * their topmost node.  Last, names of one inode are brought together again.
  *
- * Each inode of the lower tree gets at most one carrier in the result.  So hard links
- * stay together, and no upper can make the result larger than both trees.
+ * Each directory of the lower tree has at most one carrier in the result, and each of its
+ * nodes moves once.  So no upper can make the result larger than both trees.
  */
 #include "tree/merge.h"
 
@@ -22,15 +23,23 @@ struct index_entry {
 	struct tree_node *node;
 };
 
+/* What is known of a node of the lower tree. */
+#define IS_TAKEN	 1u /* it is in the result */
+#define LEADS_TO_CARRIED 2u /* a directory that has a carrier, or one above it */
+
 struct merge {
-	const struct tree *lower;
+	struct tree *lower;
 	const struct tree_merge_options *options;
 	struct tree *tree;	     /* of the upper, then the result */
 	struct tree_node *index;     /* outside the tree; NULL: none */
 	struct index_entry *entries; /* of the index, sorted by nid */
 	size_t n_entries;
-	struct tree_node **carriers; /* lower node->index -> its inode in the result */
-	const struct tree_node **lowers; /* upper node->index -> its lower directory */
+	struct tree_node **carriers; /* lower node->index -> who stands for it, or NULL */
+	uint8_t *marks;		     /* lower node->index -> as above */
+	struct tree_node **lowers;   /* upper node->index -> its lower directory */
+	struct tree_node **names;    /* of the lower tree, whose inode may be elsewhere */
+	size_t n_names, names_room;
+	bool is_grafting; /* from then on @lower is no tree any more */
 	struct tree_merge_report report;
 };
 
@@ -38,7 +47,9 @@ static void merge_done(struct merge *merge)
 {
 	free(merge->entries);
 	free(merge->carriers);
+	free(merge->marks);
 	free(merge->lowers);
+	free(merge->names);
 	tree_free(merge->tree);
 }
 
@@ -65,8 +76,8 @@ static int refuse_redirect(const struct merge *merge, const struct tree_node *no
 
 /* What the overlay shows at the place of @node before it was changed; NULL: nothing. */
 static int find_lower(const struct merge *merge, const struct tree_node *node,
-		      const struct overlay_marks *marks,
-		      const struct tree_node **ret_lower, struct cop_error *err)
+		      const struct overlay_marks *marks, struct tree_node **ret_lower,
+		      struct cop_error *err)
 {
 	const struct tree_node *dir = NULL;
 	const char *name = node->name;
@@ -93,7 +104,7 @@ static int find_lower(const struct merge *merge, const struct tree_node *node,
 static int settle_directory(struct merge *merge, struct tree_node *node,
 			    const struct overlay_marks *marks, struct cop_error *err)
 {
-	const struct tree_node *lower = merge->lower->root;
+	struct tree_node *lower = merge->lower->root;
 	int r = 0;
 
 	if (node->parent && marks->opaque)
@@ -111,25 +122,9 @@ static int settle_directory(struct merge *merge, struct tree_node *node,
 	}
 	merge->carriers[lower->index] = node;
 	merge->lowers[node->index] = lower;
-	return 0;
-}
-
-static int copy_data(struct tree *tree, struct tree_node *node,
-		     const struct tree_node *lower, struct cop_error *err)
-{
-	if (lower->digest)
-		node->digest = (const struct cop_digest *)arena_memdup(
-			tree->arena, lower->digest, sizeof(*lower->digest));
-	if (lower->payload)
-		node->payload =
-			arena_memdup(tree->arena, lower->payload, strlen(lower->payload));
-	if (lower->content)
-		node->content =
-			arena_memdup(tree->arena, lower->content, (size_t)lower->size);
-	if (!node->digest != !lower->digest || !node->payload != !lower->payload ||
-	    !node->content != !lower->content)
-		return err_oom(err);
-	node->size = lower->size;
+	for (; lower && !(merge->marks[lower->index] & LEADS_TO_CARRIED);
+	     lower = lower->parent)
+		merge->marks[lower->index] |= LEADS_TO_CARRIED;
 	return 0;
 }
 
@@ -154,13 +149,18 @@ static int settle_data(struct merge *merge, struct tree_node *node,
 			       (unsigned long long)node->size, (unsigned long long)size);
 		return refuse(merge, node, reason, NULL, err);
 	}
-	return size > 0 ? copy_data(merge->tree, node, lower, err) : 0;
+	if (size > 0) {
+		node->digest = lower->digest;
+		node->payload = lower->payload;
+		node->content = lower->content;
+	}
+	return 0;
 }
 
 static int settle_file(struct merge *merge, struct tree_node *node,
 		       const struct overlay_marks *marks, struct cop_error *err)
 {
-	const struct tree_node *lower = NULL;
+	struct tree_node *lower = NULL;
 	int r;
 
 	if (!marks->metacopy) {
@@ -251,9 +251,25 @@ static int list_entries(struct merge *merge, struct cop_error *err)
 	return 0;
 }
 
+static int note_name(struct merge *merge, struct tree_node *lower, struct cop_error *err)
+{
+	if (merge->n_names == merge->names_room) {
+		size_t room = merge->names_room ? merge->names_room * 2 : 64;
+		struct tree_node **larger =
+			realloc(merge->names, room * sizeof(struct tree_node *));
+
+		if (!larger)
+			return err_oom(err);
+		merge->names = larger;
+		merge->names_room = room;
+	}
+	merge->names[merge->n_names++] = lower;
+	return 0;
+}
+
 /* @lower: an inode of the lower tree, for which the entry stands from now on */
 static int settle_entry(struct merge *merge, const struct index_entry *entry,
-			const struct tree_node *lower, struct cop_error *err)
+			struct tree_node *lower, struct cop_error *err)
 {
 	struct tree_node *inode = entry->node->link ? entry->node->link : entry->node;
 	uint32_t type = tree_is_whiteout(lower) ? S_IFREG : lower->mode & S_IFMT;
@@ -265,8 +281,9 @@ static int settle_entry(struct merge *merge, const struct index_entry *entry,
 			      "it stands for a file of another type in the lower tree",
 			      NULL, err);
 	merge->carriers[lower->index] = inode;
-	if (inode->parent != merge->index)
-		return 0; /* settled where it has a name */
+	r = note_name(merge, lower, err);
+	if (r < 0 || inode->parent != merge->index)
+		return r; /* settled where it has a name */
 	r = overlay_take_marks(merge->tree, inode, &marks, err);
 	if (r < 0 || !S_ISREG(inode->mode))
 		return r;
@@ -287,7 +304,7 @@ static int settle_index(struct merge *merge, struct cop_error *err)
 	r = options->nids(options->nids_data, merge->lower, &nids, err);
 	if (r < 0)
 		return r;
-	for (const struct tree_node *lower = merge->lower->root; lower;
+	for (struct tree_node *lower = merge->lower->root; lower;
 	     lower = tree_next(lower)) {
 		struct index_entry *entry, key = {.nid = nids[lower->index]};
 
@@ -310,160 +327,53 @@ static int settle_index(struct merge *merge, struct cop_error *err)
 	return 0;
 }
 
-static int copy_xattrs(struct tree *tree, struct tree_node *node,
-		       const struct tree_node *lower, struct cop_error *err)
-{
-	node->n_xattrs = 0;
-	node->xattrs = NULL;
-	if (lower->n_xattrs == 0)
-		return 0;
-	node->xattrs = arena_alloc(tree->arena, tree_list_room(lower->n_xattrs) *
-							sizeof(*node->xattrs));
-	if (!node->xattrs)
-		return err_oom(err);
-	for (uint32_t i = 0; i < lower->n_xattrs; i++) {
-		const struct tree_xattr *from = &lower->xattrs[i];
-		struct tree_xattr *to = &node->xattrs[i];
-
-		to->key = arena_memdup(tree->arena, from->key, strlen(from->key));
-		to->value = arena_memdup(tree->arena, from->value, from->size);
-		to->size = from->size;
-		if (!to->key || !to->value)
-			return err_oom(err);
-	}
-	node->n_xattrs = lower->n_xattrs;
-	return 0;
-}
-
-static int copy_inode(struct tree *tree, struct tree_node *node,
-		      const struct tree_node *lower, struct cop_error *err)
-{
-	int r;
-
-	*node = (struct tree_node){
-		.parent = node->parent,
-		.name = node->name,
-		.mode = lower->mode,
-		.uid = lower->uid,
-		.gid = lower->gid,
-		.mtime_sec = lower->mtime_sec,
-		.mtime_nsec = lower->mtime_nsec,
-		.nlink = lower->nlink,
-		.rdev = lower->rdev,
-	};
-	if (lower->target) {
-		node->target =
-			arena_memdup(tree->arena, lower->target, strlen(lower->target));
-		if (!node->target)
-			return err_oom(err);
-	}
-	r = copy_data(tree, node, lower, err);
-	return r < 0 ? r : copy_xattrs(tree, node, lower, err);
-}
-
-/* The name @lower in @parent.  @node: zeroed memory that the name may use */
-static int take_name(struct merge *merge, struct tree_node *parent,
-		     const struct tree_node *lower, struct tree_node *node,
-		     struct tree_node **ret_node, struct cop_error *err)
-{
-	const struct tree_node *inode = tree_inode(lower);
-	struct tree_node **carrier = &merge->carriers[inode->index];
-	int r = 0;
-
-	merge->report.n_taken++;
-	/* The first name of what so far only the index has. */
-	if (*carrier && merge->index && (*carrier)->parent == merge->index)
-		node = *carrier;
-	node->parent = parent;
-	node->name = arena_memdup(merge->tree->arena, lower->name, strlen(lower->name));
-	if (!node->name)
-		return err_oom(err);
-	if (*carrier && S_ISDIR(inode->mode))
-		return refuse(merge, *carrier, "it was moved, but is still at",
-			      lower->name, err);
-	if (!*carrier)
-		r = copy_inode(merge->tree, node, inode, err);
-	else if (*carrier != node)
-		node->link = *carrier;
-	if (!*carrier)
-		*carrier = node;
-	*ret_node = node;
-	return r;
-}
-
 static struct tree_node **new_list(struct merge *merge, uint32_t n)
 {
 	return arena_alloc(merge->tree->arena,
 			   tree_list_room(n) * sizeof(struct tree_node *));
 }
 
-static int copy_children(struct merge *merge, struct tree_node *dir,
-			 const struct tree_node *lower, struct cop_error *err)
-{
-	uint32_t n = lower->n_children;
-	struct tree_node *nodes = arena_alloc(merge->tree->arena, n * sizeof(*nodes));
-
-	dir->children = new_list(merge, n);
-	if (!nodes || !dir->children)
-		return err_oom(err);
-	for (uint32_t i = 0; i < n; i++) {
-		int r = take_name(merge, dir, lower->children[i], &nodes[i],
-				  &dir->children[i], err);
-
-		if (r < 0)
-			return r;
-		dir->n_children++;
-	}
-	return 0;
-}
-
-/* The node after all that is below @node. */
-static const struct tree_node *end_of(const struct tree_node *node)
+/* The index of the node after all that is below @node. */
+static uint32_t end_of(const struct merge *merge, const struct tree_node *node)
 {
 	for (; node->parent; node = node->parent)
 		if (node->position + 1 < node->parent->n_children)
-			return node->parent->children[node->position + 1];
-	return NULL;
+			return node->parent->children[node->position + 1]->index;
+	return merge->lower->n_nodes;
 }
 
-/* All below @top, whose carrier is there already. */
-static int copy_below(struct merge *merge, const struct tree_node *top,
+/* Of the directories from @top down one has a carrier. */
+static int refuse_moved(const struct merge *merge, const struct tree_node *top,
+			struct cop_error *err)
+{
+	const struct tree_node *lower = top;
+
+	while (!S_ISDIR(lower->mode) || !merge->carriers[lower->index])
+		lower = tree_next(lower);
+	return refuse(merge, merge->carriers[lower->index],
+		      "it was moved, but is still at", lower->name, err);
+}
+
+/* @lower with all that is below it becomes part of @dir. */
+static int take_lower(struct merge *merge, struct tree_node *dir, struct tree_node *lower,
 		      struct cop_error *err)
 {
-	const struct tree_node *end = end_of(top);
+	uint32_t n = end_of(merge, lower) - lower->index;
 
-	for (const struct tree_node *lower = top; lower != end;
-	     lower = tree_next(lower)) {
-		int r;
-
-		if (lower->n_children == 0)
-			continue;
-		r = copy_children(merge, merge->carriers[lower->index], lower, err);
-		if (r < 0)
-			return r;
-	}
+	if (merge->marks[lower->index] & LEADS_TO_CARRIED)
+		return refuse_moved(merge, lower, err);
+	for (uint32_t i = 0; i < n; i++)
+		merge->marks[lower->index + i] |= IS_TAKEN;
+	merge->report.n_taken += n;
+	lower->parent = dir;
+	dir->children[dir->n_children++] = lower;
 	return 0;
-}
-
-static int take_lower(struct merge *merge, struct tree_node *dir,
-		      const struct tree_node *lower, struct cop_error *err)
-{
-	struct tree_node *node = arena_alloc(merge->tree->arena, sizeof(*node));
-	int r;
-
-	if (!node)
-		return err_oom(err);
-	r = take_name(merge, dir, lower, node, &dir->children[dir->n_children], err);
-	if (r < 0)
-		return r;
-	dir->n_children++;
-	return S_ISDIR(tree_inode(lower)->mode) ? copy_below(merge, lower, err) : 0;
 }
 
 /* Both lists are sorted; a name of the upper hides that of the lower tree. */
 static int graft_children(struct merge *merge, struct tree_node *dir,
 			  struct tree_node **uppers, uint32_t n_uppers,
-			  const struct tree_node *lower, struct cop_error *err)
+			  struct tree_node *lower, struct cop_error *err)
 {
 	uint32_t n_lowers = lower ? lower->n_children : 0;
 	uint32_t u = 0, l = 0;
@@ -499,7 +409,7 @@ static bool holds_whiteouts(const struct tree_node *dir)
 static int graft_directory(struct merge *merge, struct tree_node *dir,
 			   struct cop_error *err)
 {
-	const struct tree_node *lower = merge->lowers[dir->index];
+	struct tree_node *lower = merge->lowers[dir->index];
 	struct tree_node **uppers = dir->children;
 	uint32_t n_uppers = dir->n_children;
 	uint64_t n = (uint64_t)n_uppers + (lower ? lower->n_children : 0);
@@ -521,6 +431,65 @@ static int graft_directory(struct merge *merge, struct tree_node *dir,
 	return r;
 }
 
+/* @node has the place, all else is of @inode. */
+static void become(struct tree_node *node, const struct tree_node *inode)
+{
+	struct tree_node place = *node;
+
+	*node = *inode;
+	node->parent = place.parent;
+	node->name = place.name;
+	node->index = place.index;
+	node->position = place.position;
+}
+
+/* Threads may still be writing into @inode: it is put where @name stands. */
+static void replace(const struct tree_node *name, struct tree_node *inode)
+{
+	struct tree_node *dir = name->parent;
+	uint32_t low = 0, high = dir->n_children;
+
+	while (low + 1 < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (strcmp(dir->children[middle]->name, name->name) <= 0)
+			low = middle;
+		else
+			high = middle;
+	}
+	inode->parent = dir;
+	inode->name = name->name;
+	dir->children[low] = inode;
+}
+
+static void join_name(struct merge *merge, struct tree_node *name)
+{
+	struct tree_node *inode = name->link ? name->link : name;
+	struct tree_node **carrier = &merge->carriers[inode->index];
+
+	if (!*carrier) {
+		if (merge->marks[inode->index] & IS_TAKEN)
+			return;
+		/* The first of the names that are left. */
+		become(name, inode);
+		*carrier = name;
+	} else if (merge->index && (*carrier)->parent == merge->index) {
+		/* The first name of what so far only the index has. */
+		replace(name, *carrier);
+	} else {
+		const struct tree_node link = {.link = *carrier};
+
+		become(name, &link);
+	}
+}
+
+static void join_names(struct merge *merge)
+{
+	for (size_t i = 0; i < merge->n_names; i++)
+		if (merge->marks[merge->names[i]->index] & IS_TAKEN)
+			join_name(merge, merge->names[i]);
+}
+
 static int graft_all(struct merge *merge, struct cop_error *err)
 {
 	uint32_t n = merge->tree->n_nodes, n_dirs = 0;
@@ -532,13 +501,27 @@ static int graft_all(struct merge *merge, struct cop_error *err)
 	for (struct tree_node *node = merge->tree->root; node; node = tree_next(node))
 		if (S_ISDIR(node->mode))
 			dirs[n_dirs++] = node;
+	merge->is_grafting = true;
 	for (uint32_t i = 0; i < n_dirs; i++) {
 		int r = graft_directory(merge, dirs[i], err);
 
 		if (r < 0)
 			return r;
 	}
+	join_names(merge);
 	return tree_finish(merge->tree, err);
+}
+
+/* The names of an inode that is carried, or did not come along. */
+static int note_links(struct merge *merge, struct cop_error *err)
+{
+	int r = 0;
+
+	for (struct tree_node *lower = merge->lower->root; r == 0 && lower;
+	     lower = tree_next(lower))
+		if (lower->link)
+			r = note_name(merge, lower, err);
+	return r;
 }
 
 static bool same_xattrs(const struct tree_node *a, const struct tree_node *b)
@@ -576,8 +559,9 @@ static int merge_scanned(struct merge *merge, struct cop_error *err)
 
 	merge->report.n_entries = merge->tree->n_nodes - 1;
 	merge->carriers = calloc(merge->lower->n_nodes, sizeof(*merge->carriers));
+	merge->marks = calloc(merge->lower->n_nodes, sizeof(*merge->marks));
 	merge->lowers = calloc(merge->tree->n_nodes, sizeof(*merge->lowers));
-	if (!merge->carriers || !merge->lowers)
+	if (!merge->carriers || !merge->marks || !merge->lowers)
 		return err_oom(err);
 	r = list_entries(merge, err);
 	if (r == 0)
@@ -586,6 +570,8 @@ static int merge_scanned(struct merge *merge, struct cop_error *err)
 		return TREE_UNCHANGED;
 	if (r == 0 && merge->n_entries > 0)
 		r = settle_index(merge, err);
+	if (r == 0)
+		r = note_links(merge, err);
 	return r < 0 ? r : graft_all(merge, err);
 }
 
@@ -651,12 +637,22 @@ static struct tree_scan_options scan_options(const struct tree_scan_options *opt
 	};
 }
 
-int tree_merge(const struct tree *lower, int upper_fd,
+/* The result needs the memory of both trees. */
+static void take_over(struct merge *merge, struct tree **lower)
+{
+	merge->tree->n_bytes_first = (*lower)->n_bytes_first;
+	if (merge->tree->n_bytes_first == 0)
+		merge->tree->n_bytes_first = arena_size((*lower)->arena);
+	arena_adopt(merge->tree->arena, TAKE_PTR((*lower)->arena));
+	*lower = tree_free(*lower);
+}
+
+int tree_merge(struct tree **lower, int upper_fd,
 	       const struct tree_merge_options *options, struct tree **ret_tree,
 	       struct cop_error *err)
 {
 	cleanup_with(merge_done) struct merge merge = {
-		.lower = lower,
+		.lower = *lower,
 		.options = options,
 	};
 	struct tree_scan_options upper = scan_options(options->upper);
@@ -677,6 +673,8 @@ int tree_merge(const struct tree *lower, int upper_fd,
 		settle_content((void *)options->upper);
 	if (r >= 0 && options->report)
 		*options->report = merge.report;
+	if (merge.is_grafting)
+		take_over(&merge, lower);
 	if (r == 0)
 		*ret_tree = TAKE_PTR(merge.tree);
 	return r;

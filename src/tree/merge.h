@@ -58,8 +58,9 @@ int overlay_index_nid(const char *name, uint64_t *ret_nid);
 
 /*
  * tree_merge() - what the overlay of @upper_fd over @lower shows
- * @lower:    as image_read() gives it or canonical; its image was mounted; not needed
- *	      afterwards
+ * @lower:    as image_read() gives it or canonical; its image was mounted.  It becomes
+ *	      part of the result, and *@lower NULL; untouched with TREE_UNCHANGED.  After
+ *	      a failure it is either.
  * @upper_fd: its upper directory, not mounted any more (not O_PATH); never written to
  *
  * The tree is finished, not canonicalised, as data may still be on its way.  What only
@@ -72,6 +73,6 @@ int overlay_index_nid(const char *name, uint64_t *ret_nid);
  * -EOPNOTSUPP: an attribute flag or an xattr that no tree can keep; others as
  * tree_scan().  All name the path.
  */
-int tree_merge(const struct tree *lower, int upper_fd,
+int tree_merge(struct tree **lower, int upper_fd,
 	       const struct tree_merge_options *options, struct tree **ret_tree,
 	       struct cop_error *err);

@@ -16,6 +16,8 @@
 #include "tree/private.h"
 
 #define MOST_XATTRS 4096
+/* What small trees may gather. */
+#define WORN_BYTES ((size_t)4 * 1024 * 1024)
 #define MAJOR_MAX   0xfffu
 #define MINOR_MAX   0xfffffu
 
@@ -385,6 +387,12 @@ struct tree_node *tree_next(const struct tree_node *node)
 		if (node->position + 1 < node->parent->n_children)
 			return node->parent->children[node->position + 1];
 	return NULL;
+}
+
+bool tree_is_worn(const struct tree *tree)
+{
+	return tree->n_bytes_first > 0 &&
+	       arena_size(tree->arena) > 2 * tree->n_bytes_first + WORN_BYTES;
 }
 
 uint64_t tree_clamp(struct tree *tree, int64_t epoch)

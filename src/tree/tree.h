@@ -66,6 +66,7 @@ struct tree {
 	struct arena *arena;
 	struct tree_node *root; /* a directory */
 	uint32_t n_nodes;	/* links included; set by tree_finish() */
+	size_t n_bytes_first;	/* of the arena, before the first tree_merge(); or 0 */
 };
 
 struct tree *tree_new(struct cop_error *err);
@@ -132,6 +133,9 @@ int tree_canonicalise(struct tree *tree, struct cop_error *err);
 
 /* tree_clamp() - mtimes later than @epoch become it (nanoseconds 0); returns how many */
 uint64_t tree_clamp(struct tree *tree, int64_t epoch);
+
+/* tree_is_worn() - it has been merged so often that reading it again saves memory */
+bool tree_is_worn(const struct tree *tree);
 
 /* tree_next() - the node after @node, parents first, children by unsigned bytes; NULL at
  * the end.  Begin with tree->root. */

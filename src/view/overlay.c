@@ -284,7 +284,7 @@ static int rebase(struct overlay_view *overlay, const struct cop_digest *digest,
 	if (!overlay->has_base || !cop_digest_equal(digest, &overlay->base))
 		forget_lower(overlay);
 	tree_free(overlay->lower);
-	overlay->lower = TAKE_PTR(owned);
+	overlay->lower = owned && tree_is_worn(owned) ? NULL : TAKE_PTR(owned);
 	overlay->base = *digest;
 	overlay->has_base = true;
 	overlay->view.digest = *digest;
@@ -456,7 +456,7 @@ static int merge(struct overlay_view *overlay, struct staging *staging,
 		return upper_fd < 0 ? upper_fd : index_fd;
 	staging_place_init(&upper, staging, "upper");
 	staging_place_init(&index, staging, "work/index");
-	r = tree_merge(overlay->lower, upper_fd, &options, &tree, &first);
+	r = tree_merge(&overlay->lower, upper_fd, &options, &tree, &first);
 	/* Until then its threads write into the tree. */
 	staging_r = staging_finish(staging, err);
 	if (staging_r < 0)

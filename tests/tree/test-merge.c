@@ -333,7 +333,7 @@ static int merge(struct place *place, struct tree **ret_tree, struct cop_error *
 
 	assert_int_equal(nftw(place->path, set_time, 16, FTW_PHYS), 0);
 	assert_ok(tree_canonicalise(place->lower, err), err);
-	return tree_merge(place->lower, place->upper_fd, &options, ret_tree, err);
+	return tree_merge(&place->lower, place->upper_fd, &options, ret_tree, err);
 }
 
 static void describe_data(struct buf *text, const struct tree_node *node)
@@ -1111,7 +1111,7 @@ static void a_result_that_is_too_deep_is_refused(void **state)
 							   .index_fd = -EBADF};
 
 		assert_ok(
-			tree_merge(place->lower, place->upper_fd, &options, &tree, &err),
+			tree_merge(&place->lower, place->upper_fd, &options, &tree, &err),
 			&err);
 	}
 	assert_fails(tree_canonicalise(tree, &err), -ERANGE, &err);
@@ -1138,6 +1138,25 @@ static void random_mark(const char *path)
 	set_mark(path, names[next_random(ARRAY_SIZE(names))], value, strlen(value));
 }
 
+/* A merge uses it up, so it is there for one at a time. */
+static void lower_again(struct place *place)
+{
+	struct cop_error err = {};
+
+	place->lower = tree_free(place->lower);
+	place->lower = tree_new(&err);
+	assert_non_null(place->lower);
+	lower_dir(place, "/d");
+	lower_dir(place, "/d/s");
+	lower_dir(place, "/d/s/t");
+	lower_file(place, "/d/s/t/f", "f");
+	lower_file(place, "/f", "");
+	lower_pooled(place, "/h", 0xab);
+	lower_link(place, "/h2", "/h");
+	lower_file(place, "/g", "g");
+	assert_ok(tree_finish(place->lower, &err), &err);
+}
+
 /* One upper with random marks and random entries of the index. */
 static int merge_random(struct place *place)
 {
@@ -1145,9 +1164,11 @@ static int merge_random(struct place *place)
 	char indexed[160];
 	auto_ptr(tree) tree = NULL;
 	struct cop_error err = {};
-	uint32_t n_most = place->lower->n_nodes;
+	uint32_t n_most;
 	int r;
 
+	lower_again(place);
+	n_most = place->lower->n_nodes;
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
 		unsigned int kind = next_random(6);
 		const char *name = paths[i] + 1;
@@ -1185,14 +1206,6 @@ static void random_marks_never_make_more_than_both_trees(void **state)
 	struct place *place = *state;
 	unsigned int n_merged = 0;
 
-	lower_dir(place, "/d");
-	lower_dir(place, "/d/s");
-	lower_dir(place, "/d/s/t");
-	lower_file(place, "/d/s/t/f", "f");
-	lower_file(place, "/f", "");
-	lower_pooled(place, "/h", 0xab);
-	lower_link(place, "/h2", "/h");
-	lower_file(place, "/g", "g");
 	for (int i = 0; i < 1500; i++)
 		n_merged += merge_random(place) == 0;
 	/* Neither is the rule. */

@@ -340,7 +340,7 @@ static int give_nids(void *data, const struct tree *lower, uint64_t **ret_nids,
 	return image_nids(lower, IMAGE_VERSION, ret_nids, err);
 }
 
-static int merge(struct fuzz *fuzz, const struct tree *lower, struct tree **ret_tree,
+static int merge(struct fuzz *fuzz, struct tree **lower, struct tree **ret_tree,
 		 struct cop_error *err)
 {
 	const struct tree_scan_options content = {.content = take_content, .data = fuzz};
@@ -469,7 +469,7 @@ static int run_round(struct fuzz *fuzz, struct tree **lower, struct cop_error *e
 	if (r == 0)
 		r = change_view(fuzz, &live, err);
 	if (r == 0)
-		r = merge(fuzz, *lower, &merged, err);
+		r = merge(fuzz, lower, &merged, err);
 	if (r < 0)
 		return r;
 	fuzz->n_rounds++;
