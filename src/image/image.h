@@ -10,6 +10,28 @@
 #define IMAGE_VERSION 1 /* what the store writes, always; 0 is read */
 
 /*
+ * struct image_sink - takes an image piece by piece, in order
+ * @take: a piece to be filled, of IMAGE_PIECE bytes with any content
+ * @give: the piece that was taken last, whose first @size bytes come next in the image: a
+ *	  multiple of 4096, maybe 0; it is the sink's again
+ *
+ * Each piece is taken once the one before was given.  An error of either ends it all.
+ */
+#define IMAGE_PIECE ((size_t)256 * 1024)
+
+struct image_sink {
+	int (*take)(void *data, uint8_t **ret_piece, struct cop_error *err);
+	int (*give)(void *data, uint8_t *piece, size_t size, struct cop_error *err);
+	void *data;
+};
+
+/* image_write_to() - as image_write(), in memory that hardly grows with the tree's
+ * content; @ret_size: of the image */
+int image_write_to(const struct tree *tree, unsigned int version,
+		   const struct image_sink *sink, uint64_t *ret_size,
+		   struct cop_error *err);
+
+/*
  * image_write() - @tree as an image in one heap block that the caller frees
  * @version: 0 or 1
  *

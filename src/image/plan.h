@@ -105,9 +105,6 @@ int image_plan_inodes(struct image_plan *plan, struct cop_error *err);
 int image_plan_xattrs(struct image_plan *plan, struct cop_error *err);
 int image_plan_places(struct image_plan *plan, struct cop_error *err);
 
-/* image_emit() - the planned image into @data, image_size zero bytes */
-void image_emit(const struct image_plan *plan, uint8_t *data);
-
 /* image_refuse() - a negative @code with a message that names the path of @node */
 int image_refuse(const struct tree_node *node, int code, const char *reason,
 		 struct cop_error *err);

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A finished plan as bytes, front to back.  The buffer comes zeroed, so that every gap
- * and reserved field needs no code.
+ * A finished plan as bytes, front to back, in pieces that stay in the processor's cache.
+ * A piece is zeroed first, so that every gap and reserved field needs no code.
  */
 #include <assert.h>
 
-#include "base/pages.h"
 #include "image/image.h"
 #include "image/plan.h"
 
@@ -19,13 +18,69 @@ struct group {
 	uint64_t size;
 };
 
-/* struct writer - @next_block: the data block that the next inode with blocks gets */
+/*
+ * struct writer
+ * @piece:	what is being filled, NULL between two pieces
+ * @start:	its place in the image
+ * @shared:	the table of shared xattrs
+ * @next_block: the data block that the next inode with blocks gets
+ */
 struct writer {
 	const struct image_plan *plan;
-	uint8_t *data;
+	const struct image_sink *sink;
+	uint8_t *piece;
+	uint64_t start;
+	uint8_t *shared;
 	uint32_t next_block;
 	struct group group;
 };
+
+static int begin_piece(struct writer *writer, const uint8_t *rest, size_t size,
+		       struct cop_error *err)
+{
+	int r = writer->sink->take(writer->sink->data, &writer->piece, err);
+
+	if (r < 0)
+		return r;
+	if (size > 0)
+		memcpy(writer->piece, rest, size);
+	memset(writer->piece + size, 0, IMAGE_PIECE - size);
+	return 0;
+}
+
+/* Hand over the whole blocks before @offset, before which nothing is left to be written.
+ */
+static int hand_over(struct writer *writer, uint64_t offset, struct cop_error *err)
+{
+	size_t filled = (size_t)min_u64(offset - writer->start, IMAGE_PIECE);
+	size_t rest = filled % IMAGE_BLOCK;
+	uint8_t kept[IMAGE_BLOCK];
+	int r;
+
+	memcpy(kept, writer->piece + filled - rest, rest);
+	r = writer->sink->give(writer->sink->data, TAKE_PTR(writer->piece), filled - rest,
+			       err);
+	if (r < 0)
+		return r;
+	writer->start += filled - rest;
+	return begin_piece(writer, kept, rest, err);
+}
+
+/* reach() - @size bytes at @offset, behind all that was reached before */
+static int reach(struct writer *writer, uint64_t offset, uint64_t size, uint8_t **ret_at,
+		 struct cop_error *err)
+{
+	if (offset + size > writer->start + IMAGE_PIECE) {
+		int r = hand_over(writer, offset, err);
+
+		if (r < 0)
+			return r;
+	}
+	assert(offset >= writer->start);
+	assert(offset + size <= writer->start + IMAGE_PIECE);
+	*ret_at = writer->piece + (offset - writer->start);
+	return 0;
+}
 
 static void emit_head(const struct image_plan *plan, uint8_t *data)
 {
@@ -81,13 +136,11 @@ static uint64_t emit_item(const struct image_plan *plan, const struct plan_item 
 	return image_entry_size(name_size, lead_size + item->size);
 }
 
-/* The filter needs the name as it is written; for a shared one that is in the table,
- * which is therefore emitted before the inodes. */
+/* The filter needs the name as it is written, and that of a shared one is in the table. */
 static uint32_t shared_filter(const struct writer *writer, uint32_t reference)
 {
-	const uint8_t *table =
-		writer->data + writer->plan->inodes_end / IMAGE_BLOCK * IMAGE_BLOCK;
-	const uint8_t *entry = table + (uint64_t)reference * 4;
+	uint64_t start = writer->plan->inodes_end % IMAGE_BLOCK;
+	const uint8_t *entry = writer->shared + ((uint64_t)reference * 4 - start);
 
 	return image_filter_bit(entry[ENTRY_INDEX], entry + ENTRY_HEAD,
 				entry[ENTRY_NAME_SIZE]);
@@ -118,13 +171,35 @@ static void emit_xattrs(const struct writer *writer, const struct plan_inode *in
 	at[XATTRS_N_SHARED] = inode->n_shared;
 }
 
-static void emit_shared(const struct image_plan *plan, uint8_t *data)
+static int make_shared(struct writer *writer, struct cop_error *err)
 {
-	uint8_t *at = data + plan->inodes_end;
+	const struct image_plan *plan = writer->plan;
+	uint8_t *at = calloc(1, (size_t)plan->shared_size + 1);
 	uint32_t unused = 0;
 
+	if (!at)
+		return err_oom(err);
+	writer->shared = at;
 	for (uint32_t i = 0; i < plan->n_shared; i++)
 		at += emit_item(plan, &plan->items[plan->shared[i]], at, &unused);
+	return 0;
+}
+
+static int emit_shared(struct writer *writer, struct cop_error *err)
+{
+	uint64_t size, done = 0;
+	uint8_t *at;
+
+	for (; done < writer->plan->shared_size; done += size) {
+		int r;
+
+		size = min_u64(writer->plan->shared_size - done, IMAGE_BLOCK);
+		r = reach(writer, writer->plan->inodes_end + done, size, &at, err);
+		if (r < 0)
+			return r;
+		memcpy(at, writer->shared + done, size);
+	}
+	return 0;
 }
 
 static uint32_t entry_position(const struct image_plan *plan, uint32_t directory,
@@ -144,10 +219,10 @@ static uint32_t entry_position(const struct image_plan *plan, uint32_t directory
 }
 
 /* The entries of one block or tail: heads, then names, without a NUL between. */
-static void emit_group(struct writer *writer, uint32_t directory, uint8_t *at)
+static void emit_group(const struct writer *writer, uint32_t directory, uint8_t *at)
 {
 	const struct image_plan *plan = writer->plan;
-	struct group *group = &writer->group;
+	const struct group *group = &writer->group;
 	size_t name_offset = group->n * DIRENT_SIZE;
 
 	for (size_t i = 0; i < group->n; i++) {
@@ -163,60 +238,108 @@ static void emit_group(struct writer *writer, uint32_t directory, uint8_t *at)
 		name_offset += entry->name_size;
 	}
 	assert(name_offset == group->size);
-	group->n = 0;
-	group->size = 0;
 }
 
-static void emit_directory(struct writer *writer, uint32_t position, uint8_t *blocks,
-			   uint8_t *tail)
+/* Some entries of a directory fill a block, the last may fit behind its inode. */
+struct directory_walk {
+	struct plan_walk walk;
+	struct plan_entry next;
+	bool has_next;
+};
+
+static void begin_directory(struct writer *writer, const struct plan_inode *inode,
+			    struct directory_walk *directory)
+{
+	plan_walk_init(&directory->walk, writer->plan, inode->node);
+	directory->has_next = plan_walk_next(&directory->walk, &directory->next);
+}
+
+/* The entries that share a block or tail. */
+static void next_group(struct writer *writer, struct directory_walk *directory)
 {
 	struct group *group = &writer->group;
-	struct plan_entry entry;
-	struct plan_walk walk;
 
-	plan_walk_init(&walk, writer->plan, writer->plan->inodes[position].node);
-	while (plan_walk_next(&walk, &entry)) {
-		uint64_t cost = DIRENT_SIZE + entry.name_size;
+	group->n = 0;
+	group->size = 0;
+	while (directory->has_next) {
+		uint64_t cost = DIRENT_SIZE + directory->next.name_size;
 
-		if (group->size + cost > IMAGE_BLOCK) {
-			emit_group(writer, position, blocks);
-			blocks += IMAGE_BLOCK;
-		}
-		group->entries[group->n++] = entry;
+		if (group->size + cost > IMAGE_BLOCK)
+			break;
+		group->entries[group->n++] = directory->next;
 		group->size += cost;
+		directory->has_next = plan_walk_next(&directory->walk, &directory->next);
 	}
-	emit_group(writer, position, group->size > IMAGE_TAIL_MAX ? blocks : tail);
 }
 
-/* A chunk map that did not fit behind its inode fills a block, whatever its length. */
-static void emit_chunk_map(const struct plan_inode *inode, uint8_t *blocks, uint8_t *tail)
+static void emit_directory_tail(struct writer *writer, uint32_t position, uint8_t *tail)
 {
-	if (inode->tail)
-		memset(tail, 0xff, inode->tail);
-	else
-		memset(blocks, 0xff, IMAGE_BLOCK);
+	struct directory_walk directory;
+
+	begin_directory(writer, &writer->plan->inodes[position], &directory);
+	do
+		next_group(writer, &directory);
+	while (directory.has_next);
+	emit_group(writer, position, tail);
 }
 
-static void emit_data(struct writer *writer, uint32_t position, uint8_t *blocks,
-		      uint8_t *tail)
+/* What stands right behind the xattrs of an inode. */
+static void emit_tail(struct writer *writer, uint32_t position, uint8_t *tail)
 {
 	const struct plan_inode *inode = &writer->plan->inodes[position];
 	const struct tree_node *node = inode->node;
 
-	if (!node || inode->flags & PLAN_WHITEOUT)
-		return;
-	if (S_ISDIR(node->mode)) {
-		emit_directory(writer, position, blocks, tail);
-	} else if (S_ISLNK(node->mode)) {
-		memcpy(inode->tail ? tail : blocks, node->target, strlen(node->target));
-	} else if (plan_is_pooled(node)) {
-		emit_chunk_map(inode, blocks, tail);
-	} else if (S_ISREG(node->mode) && node->content) {
-		uint64_t in_blocks = node->size - inode->tail;
+	if (S_ISDIR(node->mode))
+		emit_directory_tail(writer, position, tail);
+	else if (S_ISLNK(node->mode))
+		memcpy(tail, node->target, inode->tail);
+	else if (plan_is_pooled(node))
+		memset(tail, 0xff, inode->tail); /* a chunk map without chunks */
+	else
+		memcpy(tail, node->content + (node->size - inode->tail), inode->tail);
+}
 
-		memcpy(blocks, node->content, in_blocks);
-		memcpy(tail, node->content + in_blocks, inode->tail);
+static int emit_directory_blocks(struct writer *writer, uint32_t position, uint64_t offset,
+				 struct cop_error *err)
+{
+	const struct plan_inode *inode = &writer->plan->inodes[position];
+	struct directory_walk directory;
+	uint8_t *at;
+
+	begin_directory(writer, inode, &directory);
+	for (uint32_t i = 0; i < inode->n_blocks; i++) {
+		int r = reach(writer, offset + i * IMAGE_BLOCK, IMAGE_BLOCK, &at, err);
+
+		if (r < 0)
+			return r;
+		next_group(writer, &directory);
+		emit_group(writer, position, at);
 	}
+	return 0;
+}
+
+/* What an inode has in blocks of its own, which begin at @offset. */
+static int emit_blocks(struct writer *writer, uint32_t position, uint64_t offset,
+		       struct cop_error *err)
+{
+	const struct plan_inode *inode = &writer->plan->inodes[position];
+	const struct tree_node *node = inode->node;
+	uint8_t *at;
+	int r;
+
+	if (S_ISDIR(node->mode))
+		return emit_directory_blocks(writer, position, offset, err);
+	r = reach(writer, offset, inode->n_blocks * IMAGE_BLOCK, &at, err);
+	if (r < 0)
+		return r;
+	if (S_ISLNK(node->mode))
+		memcpy(at, node->target, strlen(node->target));
+	else if (plan_is_pooled(node))
+		/* A chunk map that did not fit behind its inode fills a block. */
+		memset(at, 0xff, IMAGE_BLOCK);
+	else
+		memcpy(at, node->content, node->size - inode->tail);
+	return 0;
 }
 
 static uint64_t written_size(const struct plan_inode *inode)
@@ -284,27 +407,88 @@ static uint64_t emit_inode(const struct writer *writer, uint32_t position, uint8
 	return INODE_EXTENDED_SIZE;
 }
 
-void image_emit(const struct image_plan *plan, uint8_t *data)
+static int emit_inodes(struct writer *writer, struct cop_error *err)
+{
+	const struct image_plan *plan = writer->plan;
+	uint8_t *at;
+
+	for (uint32_t i = 0; i < plan->n_inodes; i++) {
+		const struct plan_inode *inode = &plan->inodes[i];
+		uint64_t size = INODE_EXTENDED_SIZE + inode->xattr_size + inode->tail;
+		int r = reach(writer, inode->offset, size, &at, err);
+
+		if (r < 0)
+			return r;
+		at += emit_inode(writer, i, at);
+		if (inode->n_items)
+			emit_xattrs(writer, inode, at);
+		if (inode->tail)
+			emit_tail(writer, i, at + inode->xattr_size);
+		writer->next_block += inode->n_blocks;
+	}
+	return 0;
+}
+
+static int emit_all_blocks(struct writer *writer, struct cop_error *err)
+{
+	const struct image_plan *plan = writer->plan;
+	uint64_t offset = plan->data_start;
+	int r = 0;
+
+	for (uint32_t i = 0; r == 0 && i < plan->n_inodes; i++) {
+		if (plan->inodes[i].n_blocks == 0)
+			continue;
+		r = emit_blocks(writer, i, offset, err);
+		offset += plan->inodes[i].n_blocks * IMAGE_BLOCK;
+	}
+	return r;
+}
+
+static int emit_image(struct writer *writer, struct cop_error *err)
+{
+	int r = begin_piece(writer, NULL, 0, err);
+
+	if (r == 0)
+		emit_head(writer->plan, writer->piece);
+	if (r == 0)
+		r = make_shared(writer, err);
+	if (r == 0)
+		r = emit_inodes(writer, err);
+	if (r == 0)
+		r = emit_shared(writer, err);
+	return r < 0 ? r : emit_all_blocks(writer, err);
+}
+
+/* A gap at the end may reach into one more piece. */
+static int emit_end(struct writer *writer, struct cop_error *err)
+{
+	uint64_t end = writer->plan->image_size;
+	int r = 0;
+
+	while (r == 0 && writer->start + IMAGE_PIECE < end)
+		r = hand_over(writer, end, err);
+	if (r < 0)
+		return r;
+	return writer->sink->give(writer->sink->data, TAKE_PTR(writer->piece),
+				  (size_t)(end - writer->start), err);
+}
+
+static int emit(const struct image_plan *plan, const struct image_sink *sink,
+		struct cop_error *err)
 {
 	struct writer writer = {
 		.plan = plan,
-		.data = data,
+		.sink = sink,
 		.next_block = (uint32_t)(plan->data_start / IMAGE_BLOCK),
 	};
+	int r = emit_image(&writer, err);
 
-	emit_head(plan, data);
-	emit_shared(plan, data);
-	for (uint32_t i = 0; i < plan->n_inodes; i++) {
-		const struct plan_inode *inode = &plan->inodes[i];
-		uint8_t *at = data + inode->offset;
-
-		at += emit_inode(&writer, i, at);
-		if (inode->n_items)
-			emit_xattrs(&writer, inode, at);
-		emit_data(&writer, i, data + writer.next_block * IMAGE_BLOCK,
-			  at + inode->xattr_size);
-		writer.next_block += inode->n_blocks;
-	}
+	if (r == 0)
+		r = emit_end(&writer, err);
+	else if (writer.piece)
+		(void)sink->give(sink->data, writer.piece, 0, NULL);
+	free(writer.shared);
+	return r;
 }
 
 static int make_plan(struct image_plan *plan, struct cop_error *err)
@@ -318,21 +502,64 @@ static int make_plan(struct image_plan *plan, struct cop_error *err)
 	return r < 0 ? r : image_plan_places(plan, err);
 }
 
+int image_write_to(const struct tree *tree, unsigned int version,
+		   const struct image_sink *sink, uint64_t *ret_size,
+		   struct cop_error *err)
+{
+	struct image_plan plan = {.tree = tree, .version = version};
+	int r = make_plan(&plan, err);
+
+	if (r == 0) {
+		*ret_size = plan.image_size;
+		r = emit(&plan, sink, err);
+	}
+	image_plan_done(&plan);
+	return r;
+}
+
+struct memory {
+	uint8_t *data;
+	size_t used;
+};
+
+static int take_memory(void *data, uint8_t **ret_piece, struct cop_error *err)
+{
+	struct memory *memory = data;
+
+	(void)err;
+	*ret_piece = memory->data + memory->used;
+	return 0;
+}
+
+static int give_memory(void *data, uint8_t *piece, size_t size, struct cop_error *err)
+{
+	struct memory *memory = data;
+
+	(void)err;
+	assert(piece == memory->data + memory->used);
+	memory->used += size;
+	return 0;
+}
+
 int image_write(const struct tree *tree, unsigned int version, uint8_t **ret_data,
 		size_t *ret_size, struct cop_error *err)
 {
 	struct image_plan plan = {.tree = tree, .version = version};
-	uint8_t *data = NULL;
+	struct memory memory = {};
+	const struct image_sink sink = {
+		.take = take_memory,
+		.give = give_memory,
+		.data = &memory,
+	};
 	int r = make_plan(&plan, err);
 
 	if (r == 0) {
-		data = pages_calloc(plan.image_size);
-		r = data ? 0 : err_oom(err);
+		memory.data = malloc((size_t)plan.image_size + IMAGE_PIECE);
+		r = memory.data ? emit(&plan, &sink, err) : err_oom(err);
 	}
 	if (r == 0) {
-		image_emit(&plan, data);
-		*ret_data = data;
-		*ret_size = plan.image_size;
+		*ret_data = memory.data;
+		*ret_size = memory.used;
 	}
 	image_plan_done(&plan);
 	return r;

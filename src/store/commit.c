@@ -37,55 +37,15 @@ struct commit {
 	struct cop_store *store;
 	const struct commit_request *request;
 	int workdir_fd;
-	uint8_t *image;
+	struct encoded encoded;
 	struct moves moves;
 	bool is_damaged; /* a mark says so */
 };
 
 static void commit_done(struct commit *commit)
 {
-	free(commit->image);
+	encoded_done(&commit->encoded);
 	moves_done(&commit->moves);
-}
-
-static int write_image(void *data, void *item, struct cop_error *err)
-{
-	const struct commit *commit = item;
-
-	(void)data;
-	return fs_write_new(commit->workdir_fd, "image", commit->image,
-			    commit->moves.image_size, 0444, err);
-}
-
-/* The image is written while it is hashed; where it turns out that the store has it, that
- * was for nothing. */
-static int encode(struct commit *commit, struct cop_error *err)
-{
-	auto_ptr(work) writing = NULL;
-	size_t size = 0;
-	int r, write_r;
-
-	r = image_write(commit->request->tree, IMAGE_VERSION, &commit->image, &size, err);
-	if (r < 0)
-		return r;
-	commit->moves.image_size = size;
-	r = work_aside(write_image, commit, &writing, err);
-	if (r < 0)
-		return r;
-	r = verity_digest_bytes(commit->image, size, &commit->moves.object, err);
-	write_r = work_finish(writing, r < 0 ? NULL : err);
-	return r < 0 ? r : write_r;
-}
-
-int store_digest_tree(const struct tree *tree, struct cop_digest *ret_digest,
-		      struct cop_error *err)
-{
-	auto_free uint8_t *image = NULL;
-	size_t size = 0;
-	int r;
-
-	r = image_write(tree, IMAGE_VERSION, &image, &size, err);
-	return r < 0 ? r : verity_digest_bytes(image, size, ret_digest, err);
 }
 
 static int compare_moves(const void *a, const void *b)
@@ -140,17 +100,6 @@ static void remember_published(struct commit *commit)
 	}
 }
 
-static int write_list(const struct commit *commit, struct cop_error *err)
-{
-	auto_free uint8_t *list = NULL;
-	size_t size = 0;
-	int r = list_make(commit->request->tree, &commit->moves.object, &list, &size,
-			  err);
-
-	return r < 0 ? r
-		     : fs_write_new(commit->workdir_fd, "list", list, size, 0600, err);
-}
-
 static int write_meta(const struct commit *commit, struct cop_error *err)
 {
 	auto_buf text = {};
@@ -177,7 +126,9 @@ static void clear_workdir(const struct commit *commit)
 
 static int write_workdir(const struct commit *commit, struct cop_error *err)
 {
-	int r = write_list(commit, err);
+	const struct encoded *encoded = &commit->encoded;
+	int r = fs_write_new(commit->workdir_fd, "list", encoded->list,
+			     encoded->list_size, 0600, err);
 
 	if (r == 0)
 		r = moves_write(&commit->moves, commit->workdir_fd, "moves.new", err);
@@ -410,7 +361,10 @@ static int run_new(struct commit *commit, struct cop_error *err)
 	int r;
 
 	clear_workdir(commit);
-	r = encode(commit, err);
+	r = encode_object(commit->request->tree, commit->workdir_fd, &commit->encoded,
+			  err);
+	commit->moves.object = commit->encoded.digest;
+	commit->moves.image_size = commit->encoded.size;
 	if (r == 0)
 		r = list_moves(commit, err);
 	return r < 0 ? r : run(commit, err);

@@ -4,6 +4,7 @@
  * image.  A list says by its last 8 bytes that it is whole and whose it is; one that does
  * not is made again from the image.
  */
+#include <endian.h>
 #include <string.h>
 
 #include "base/mutant.h"
@@ -12,11 +13,6 @@
 #include "store/private.h"
 
 #define LIST_MAX (512 * MIB)
-
-static int compare_prefixes(const void *a, const void *b)
-{
-	return memcmp(a, b, LIST_PREFIX);
-}
 
 /* The first bytes of the SHA-256 of digest and prefixes. */
 static int checksum(const struct cop_digest *digest, const uint8_t *list, size_t size,
@@ -39,31 +35,70 @@ static int checksum(const struct cop_digest *digest, const uint8_t *list, size_t
 	return hex_decode(hex, check, LIST_PREFIX);
 }
 
+/* By bytes from the last to the first; @spare: room for as many. */
+static void sort_prefixes(uint64_t *prefixes, uint64_t *spare, size_t n)
+{
+	for (unsigned int shift = 0; shift < 64; shift += 8) {
+		size_t ends[257] = {};
+		uint64_t *from = prefixes;
+
+		for (size_t i = 0; i < n; i++)
+			ends[(from[i] >> shift & 0xff) + 1]++;
+		for (unsigned int i = 1; i < 257; i++)
+			ends[i] += ends[i - 1];
+		for (size_t i = 0; i < n; i++)
+			spare[ends[from[i] >> shift & 0xff]++] = from[i];
+		prefixes = spare;
+		spare = from;
+	}
+}
+
+int list_collect(const struct tree *tree, uint8_t **ret_list, size_t *ret_size,
+		 struct cop_error *err)
+{
+	size_t room = (size_t)tree->n_nodes + 1, n = 0, n_unique = 0;
+	auto_free uint64_t *prefixes = malloc(2 * room * sizeof(*prefixes));
+	auto_free uint8_t *list = malloc(room * LIST_PREFIX);
+
+	if (!prefixes || !list)
+		return err_oom(err);
+	for (const struct tree_node *node = tree->root; node; node = tree_next(node))
+		if (!node->link && node->digest) {
+			memcpy(&prefixes[n], node->digest->bytes, LIST_PREFIX);
+			prefixes[n] = be64toh(prefixes[n]);
+			n++;
+		}
+	sort_prefixes(prefixes, prefixes + room, n);
+	for (size_t i = 0; i < n; i++)
+		if (i == 0 || prefixes[i - 1] != prefixes[i]) {
+			uint64_t prefix = htobe64(prefixes[i]);
+
+			memcpy(list + n_unique++ * LIST_PREFIX, &prefix, LIST_PREFIX);
+		}
+	*ret_list = TAKE_PTR(list);
+	*ret_size = (n_unique + 1) * LIST_PREFIX;
+	return 0;
+}
+
+int list_seal(const struct cop_digest *digest, uint8_t *list, size_t size,
+	      struct cop_error *err)
+{
+	return checksum(digest, list, size - LIST_PREFIX, list + size - LIST_PREFIX, err);
+}
+
 int list_make(const struct tree *tree, const struct cop_digest *digest,
 	      uint8_t **ret_list, size_t *ret_size, struct cop_error *err)
 {
-	auto_free uint8_t *list = malloc(((size_t)tree->n_nodes + 1) * LIST_PREFIX);
-	size_t n = 0, n_unique = 0;
-	int r;
+	auto_free uint8_t *list = NULL;
+	size_t size = 0;
+	int r = list_collect(tree, &list, &size, err);
 
-	if (!list)
-		return err_oom(err);
-	for (const struct tree_node *node = tree->root; node; node = tree_next(node))
-		if (!node->link && node->digest)
-			memcpy(list + n++ * LIST_PREFIX, node->digest->bytes,
-			       LIST_PREFIX);
-	qsort(list, n, LIST_PREFIX, compare_prefixes);
-	for (size_t i = 0; i < n; i++)
-		if (i == 0 || compare_prefixes(list + (i - 1) * LIST_PREFIX,
-					       list + i * LIST_PREFIX) != 0)
-			memmove(list + n_unique++ * LIST_PREFIX, list + i * LIST_PREFIX,
-				LIST_PREFIX);
-	r = checksum(digest, list, n_unique * LIST_PREFIX, list + n_unique * LIST_PREFIX,
-		     err);
+	if (r == 0)
+		r = list_seal(digest, list, size, err);
 	if (r < 0)
 		return r;
 	*ret_list = TAKE_PTR(list);
-	*ret_size = (n_unique + 1) * LIST_PREFIX;
+	*ret_size = size;
 	return 0;
 }
 

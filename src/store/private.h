@@ -110,6 +110,26 @@ bool object_is_damaged(const struct cop_store *store, const struct cop_digest *d
  */
 int object_open_path(const struct cop_store *store, const char *path);
 
+/* ---- encode.c */
+
+/* struct encoded - @size: of the image; @list: the side list of the object */
+struct encoded {
+	struct cop_digest digest;
+	uint64_t size;
+	uint8_t *list;
+	size_t list_size;
+};
+
+void encoded_done(struct encoded *encoded);
+/*
+ * encode_object() - write the image of @tree as the new file "image" below @dir_fd
+ * @dir_fd: negative: only the digest and the size, nothing is written and no list made
+ *
+ * Not synced, but on its way to the disk.  A failure leaves no file.
+ */
+int encode_object(const struct tree *tree, int dir_fd, struct encoded *ret,
+		  struct cop_error *err);
+
 /* ---- list.c: which pool files an object needs, as the sorted beginnings of their
  * digests
  */
@@ -120,6 +140,13 @@ int object_open_path(const struct cop_store *store, const char *path);
  * at the end; freed by the caller */
 int list_make(const struct tree *tree, const struct cop_digest *digest,
 	      uint8_t **ret_list, size_t *ret_size, struct cop_error *err);
+/* list_collect() / list_seal() - the same in two steps, as the digest is known later: the
+ * list with room for the check, then the check into the last LIST_PREFIX of its @size
+ * bytes */
+int list_collect(const struct tree *tree, uint8_t **ret_list, size_t *ret_size,
+		 struct cop_error *err);
+int list_seal(const struct cop_digest *digest, uint8_t *list, size_t size,
+	      struct cop_error *err);
 /* list_read() - without the check, into the empty @list.  -ENOENT; -EUCLEAN: damaged */
 int list_read(const struct cop_store *store, const struct cop_digest *digest,
 	      struct buf *list, struct cop_error *err);
