@@ -11,11 +11,10 @@ int checksum_new(const char *text, struct checksum **ret_checksum, struct cop_er
 struct checksum *checksum_free(struct checksum *checksum);
 DEFINE_AUTO_PTR(checksum)
 
-int checksum_update(struct checksum *checksum, const void *data, size_t size,
-		    struct cop_error *err);
+void checksum_update(struct checksum *checksum, const void *data, size_t size);
 
 /* checksum_restart() - forget the bytes so far */
-int checksum_restart(struct checksum *checksum, struct cop_error *err);
+void checksum_restart(struct checksum *checksum);
 
 /* checksum_end() - 0 when the bytes fit; -EBADMSG naming @what and both sums */
 int checksum_end(struct checksum *checksum, const char *what, struct cop_error *err);

@@ -1,36 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "digest/sha256.h"
 
-#include <openssl/evp.h>
+#include <nettle/nettle-meta.h>
 
 #include "base/text.h"
 
 #define READ_SIZE ((size_t)(256 * KIB))
 
 struct sha256 {
-	EVP_MD *md;
-	EVP_MD_CTX *ctx;
+	const struct nettle_hash *kind;
+	max_align_t context[];
 };
-
-static int crypto_failed(struct cop_error *err)
-{
-	(void)err_set(err, -EIO, "calculate a SHA-256: libcrypto failed");
-	return -EIO;
-}
 
 static int sha256_make(struct sha256 **ret, struct cop_error *err)
 {
-	auto_ptr(sha256) sha = calloc(1, sizeof(*sha));
+	const struct nettle_hash *kind = &nettle_sha256;
+	struct sha256 *sha = malloc(sizeof(*sha) + kind->context_size);
 
 	if (!sha) {
 		(void)err_oom(err);
 		return -ENOMEM;
 	}
-	sha->md = EVP_MD_fetch(NULL, "SHA256", NULL);
-	sha->ctx = EVP_MD_CTX_new();
-	if (!sha->md || !sha->ctx || EVP_DigestInit_ex2(sha->ctx, sha->md, NULL) != 1)
-		return crypto_failed(err);
-	*ret = TAKE_PTR(sha);
+	sha->kind = kind;
+	kind->init(sha->context);
+	*ret = sha;
 	return 0;
 }
 
@@ -44,29 +37,21 @@ struct sha256 *sha256_new(struct cop_error *err)
 
 struct sha256 *sha256_free(struct sha256 *sha)
 {
-	if (sha) {
-		EVP_MD_CTX_free(sha->ctx);
-		EVP_MD_free(sha->md);
-	}
 	free(sha);
 	return NULL;
 }
 
-int sha256_update(struct sha256 *sha, const void *data, size_t size,
-		  struct cop_error *err)
+void sha256_update(struct sha256 *sha, const void *data, size_t size)
 {
-	return EVP_DigestUpdate(sha->ctx, data, size) == 1 ? 0 : crypto_failed(err);
+	sha->kind->update(sha->context, size, data);
 }
 
-int sha256_end(struct sha256 *sha, char hex[SHA256_HEX + 1], struct cop_error *err)
+void sha256_end(struct sha256 *sha, char hex[SHA256_HEX + 1])
 {
 	uint8_t bytes[SHA256_SIZE];
 
-	if (EVP_DigestFinal_ex(sha->ctx, bytes, NULL) != 1 ||
-	    EVP_DigestInit_ex2(sha->ctx, sha->md, NULL) != 1)
-		return crypto_failed(err);
+	sha->kind->digest(sha->context, sizeof(bytes), bytes);
 	hex_encode(bytes, sizeof(bytes), hex);
-	return 0;
 }
 
 int sha256_bytes(const void *data, size_t size, char hex[SHA256_HEX + 1],
@@ -75,9 +60,11 @@ int sha256_bytes(const void *data, size_t size, char hex[SHA256_HEX + 1],
 	auto_ptr(sha256) sha = NULL;
 	int r = sha256_make(&sha, err);
 
-	if (r == 0)
-		r = sha256_update(sha, data, size, err);
-	return r < 0 ? r : sha256_end(sha, hex, err);
+	if (r < 0)
+		return r;
+	sha256_update(sha, data, size);
+	sha256_end(sha, hex);
+	return 0;
 }
 
 int sha256_fd(int fd, char hex[SHA256_HEX + 1], struct cop_error *err)
@@ -96,8 +83,10 @@ int sha256_fd(int fd, char hex[SHA256_HEX + 1], struct cop_error *err)
 		if (n < 0)
 			return err_errno(err, "read");
 		if (n == 0)
-			return sha256_end(sha, hex, err);
-		r = sha256_update(sha, chunk, (size_t)n, err);
+			break;
+		sha256_update(sha, chunk, (size_t)n);
 	}
+	if (r == 0)
+		sha256_end(sha, hex);
 	return r;
 }

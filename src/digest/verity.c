@@ -7,7 +7,7 @@
 #include "digest/verity.h"
 
 #include <endian.h>
-#include <openssl/evp.h>
+#include <nettle/nettle-meta.h>
 #include <string.h>
 
 #include "base/fs.h"
@@ -45,23 +45,17 @@ struct level {
 };
 
 struct verity {
-	EVP_MD *md;
-	EVP_MD_CTX *ctx;
 	uint64_t size;
 	uint8_t block[BLOCK]; /* the first size % BLOCK bytes wait to become a block */
 	struct level levels[LEVELS];
 	uint8_t zeros[LEVELS][HASH]; /* of a full subtree of zeros with so many levels */
+	max_align_t context[];
 };
 
-static int hash(struct verity *verity, const void *data, size_t size, uint8_t *ret_hash,
-		struct cop_error *err)
+static void hash(struct verity *verity, const void *data, size_t size, uint8_t *ret_hash)
 {
-	if (EVP_DigestInit_ex2(verity->ctx, NULL, NULL) != 1 ||
-	    EVP_DigestUpdate(verity->ctx, data, size) != 1 ||
-	    EVP_DigestFinal_ex(verity->ctx, ret_hash, NULL) != 1)
-		return err_set(err, -EIO,
-			       "calculate an fs-verity digest: libcrypto failed");
-	return 0;
+	nettle_sha256.update(verity->context, size, data);
+	nettle_sha256.digest(verity->context, HASH, ret_hash); /* begins anew, too */
 }
 
 static void reset(struct verity *verity)
@@ -71,45 +65,29 @@ static void reset(struct verity *verity)
 		verity->levels[i].n_hashes = 0;
 }
 
-static int prepare_zeros(struct verity *verity, struct cop_error *err)
+static void prepare_zeros(struct verity *verity)
 {
 	uint8_t block[BLOCK] = {};
 
 	for (unsigned int level = 0; level < LEVELS; level++) {
-		int r = hash(verity, block, BLOCK, verity->zeros[level], err);
-
-		if (r < 0)
-			return r;
+		hash(verity, block, BLOCK, verity->zeros[level]);
 		for (unsigned int i = 0; i < HASHES_IN_BLOCK; i++)
 			memcpy(block + (size_t)i * HASH, verity->zeros[level], HASH);
 	}
-	return 0;
-}
-
-static int verity_init(struct verity *verity, struct cop_error *err)
-{
-	verity->md = EVP_MD_fetch(NULL, "SHA256", NULL);
-	verity->ctx = EVP_MD_CTX_new();
-	if (!verity->md || !verity->ctx ||
-	    EVP_DigestInit_ex2(verity->ctx, verity->md, NULL) != 1)
-		return err_set(err, -EIO,
-			       "calculate an fs-verity digest: libcrypto has no SHA-256");
-	return prepare_zeros(verity, err);
 }
 
 static int verity_make(struct verity **ret, struct cop_error *err)
 {
-	auto_ptr(verity) verity = calloc(1, sizeof(*verity));
-	int r;
+	struct verity *verity = calloc(1, sizeof(*verity) + nettle_sha256.context_size);
 
 	if (!verity) {
 		(void)err_oom(err);
 		return -ENOMEM;
 	}
-	r = verity_init(verity, err);
-	if (r == 0)
-		*ret = TAKE_PTR(verity);
-	return r;
+	nettle_sha256.init(verity->context);
+	prepare_zeros(verity);
+	*ret = verity;
+	return 0;
 }
 
 struct verity *verity_new(struct cop_error *err)
@@ -122,10 +100,6 @@ struct verity *verity_new(struct cop_error *err)
 
 struct verity *verity_free(struct verity *verity)
 {
-	if (verity) {
-		EVP_MD_CTX_free(verity->ctx);
-		EVP_MD_free(verity->md);
-	}
 	free(verity);
 	return NULL;
 }
@@ -138,15 +112,12 @@ static int add_hash(struct verity *verity, unsigned int level, const uint8_t *bl
 
 	for (; level < LEVELS; level++, block_hash = above) {
 		struct level *here = &verity->levels[level];
-		int r;
 
 		memcpy(here->hashes + (size_t)here->n_hashes * HASH, block_hash, HASH);
 		here->n_hashes++;
 		if (here->n_hashes < HASHES_IN_BLOCK)
 			return 0;
-		r = hash(verity, here->hashes, BLOCK, above, err);
-		if (r < 0)
-			return r;
+		hash(verity, here->hashes, BLOCK, above);
 		here->n_hashes = 0;
 	}
 	return err_set(err, -EFBIG, "calculate an fs-verity digest: too many levels");
@@ -155,9 +126,9 @@ static int add_hash(struct verity *verity, unsigned int level, const uint8_t *bl
 static int add_block(struct verity *verity, const void *block, struct cop_error *err)
 {
 	uint8_t block_hash[HASH];
-	int r = hash(verity, block, BLOCK, block_hash, err);
 
-	return r < 0 ? r : add_hash(verity, 0, block_hash, err);
+	hash(verity, block, BLOCK, block_hash);
+	return add_hash(verity, 0, block_hash, err);
 }
 
 static int grow(struct verity *verity, uint64_t size, struct cop_error *err)
@@ -284,9 +255,8 @@ static int find_root(struct verity *verity, uint8_t *ret_root, struct cop_error 
 			break;
 		}
 		memset(level->hashes + used, 0, BLOCK - used);
-		r = hash(verity, level->hashes, BLOCK, above, err);
-		if (r == 0)
-			r = add_hash(verity, i + 1, above, err);
+		hash(verity, level->hashes, BLOCK, above);
+		r = add_hash(verity, i + 1, above, err);
 	}
 	return r;
 }
@@ -300,14 +270,11 @@ int verity_end(struct verity *verity, struct cop_digest *ret_digest,
 		.log_blocksize = 12,
 		.data_size = htole64(verity->size),
 	};
-	struct cop_digest digest;
 	int r = find_root(verity, descriptor.root_hash, err);
 
-	if (r == 0)
-		r = hash(verity, &descriptor, sizeof(descriptor), digest.bytes, err);
 	reset(verity);
 	if (r == 0)
-		*ret_digest = digest;
+		hash(verity, &descriptor, sizeof(descriptor), ret_digest->bytes);
 	return r;
 }
 

@@ -202,7 +202,8 @@ def help_comes_from_the_table(p):
 
 def what_only_needs_the_store_loads_neither_network_nor_archives(p):
     libraries = subprocess.run(["ldd", COPPICE], check=True, capture_output=True, text=True).stdout
-    assert "libcrypto" in libraries and "libcurl" not in libraries, libraries
+    assert "libnettle" in libraries and "libcrypto" not in libraries, libraries
+    assert "libcurl" not in libraries, libraries
     assert "libarchive" not in libraries, libraries
 
 

@@ -31,12 +31,12 @@ static void one_context_serves_many_messages(void **state)
 	(void)state;
 	assert_non_null(sha);
 	for (int i = 0; i < 3; i++) {
-		assert_ok(sha256_update(sha, "a", 1, &err), &err);
-		assert_ok(sha256_update(sha, "bc", 2, &err), &err);
-		assert_ok(sha256_end(sha, hex, &err), &err);
+		sha256_update(sha, "a", 1);
+		sha256_update(sha, "bc", 2);
+		sha256_end(sha, hex);
 		assert_string_equal(hex, ABC);
 	}
-	assert_ok(sha256_end(sha, hex, &err), &err);
+	sha256_end(sha, hex);
 	assert_string_equal(hex, NOTHING);
 }
 
