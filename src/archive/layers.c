@@ -364,6 +364,7 @@ static void copy_inode(struct tree_node *to, const struct tree_node *from)
 	to->n_xattrs = from->n_xattrs;
 	to->target = from->target;
 	to->payload = from->payload;
+	to->payload_follows = from->payload_follows;
 	to->content = from->content;
 	to->digest = from->digest;
 	to->size = from->size;

@@ -78,30 +78,44 @@ static struct block *add_block(struct arena *arena, size_t size)
 	return block;
 }
 
+static size_t next_start(const struct block *block, size_t alignment)
+{
+	uintptr_t address = (uintptr_t)block->data + block->used;
+
+	return block->used + (size_t)(-address & (alignment - 1));
+}
+
 static char *take_bytes(struct arena *arena, size_t size, size_t alignment)
 {
 	struct block *block = arena->blocks;
 	size_t start = 0;
 
 	if (block)
-		start = (block->used + alignment - 1) & ~(alignment - 1);
+		start = next_start(block, alignment);
 	if (!block || start > block->size || size > block->size - start) {
-		block = add_block(arena, size);
+		if (size > SIZE_MAX - alignment)
+			return NULL;
+		block = add_block(arena, size + alignment);
 		if (!block)
 			return NULL;
-		start = 0;
+		start = next_start(block, alignment);
 	}
 	block->used = start + size;
 	return block->data + start;
 }
 
-void *arena_alloc(struct arena *arena, size_t size)
+void *arena_alloc_aligned(struct arena *arena, size_t size, size_t alignment)
 {
-	char *bytes = take_bytes(arena, size, alignof(max_align_t));
+	char *bytes = take_bytes(arena, size, alignment);
 
 	if (bytes)
 		memset(bytes, 0, size);
 	return bytes;
+}
+
+void *arena_alloc(struct arena *arena, size_t size)
+{
+	return arena_alloc_aligned(arena, size, alignof(max_align_t));
 }
 
 char *arena_memdup(struct arena *arena, const void *data, size_t size)

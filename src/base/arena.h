@@ -20,6 +20,9 @@ void arena_adopt(struct arena *arena, struct arena *from);
 /* arena_alloc() - @size zeroed bytes, aligned for any type; NULL when memory is out */
 void *arena_alloc(struct arena *arena, size_t size);
 
+/* arena_alloc_aligned() - the same at a multiple of @alignment, a power of two */
+void *arena_alloc_aligned(struct arena *arena, size_t size, size_t alignment);
+
 /* arena_memdup() - a copy of @size bytes, with a NUL behind it, byte aligned */
 char *arena_memdup(struct arena *arena, const void *data, size_t size);
 

@@ -19,6 +19,9 @@
 #define must_check	  __attribute__((warn_unused_result))
 #define printf_like(a, b) __attribute__((format(printf, a, b)))
 #define maybe_unused	  __attribute__((unused))
+/* For a large local on a busy path that is written before it is read: others are zeroed,
+ * as the build asks for. */
+#define not_zeroed __attribute__((uninitialized))
 
 /* Any pointer to a pointer comes here: reading it as a void * would break the rules of
  * aliasing, and the optimiser uses them. */

@@ -5,7 +5,6 @@
 #include <sys/mman.h>
 
 #define HUGE_PAGE ((size_t)2 * 1024 * 1024)
-#define PAGE	  ((size_t)4096)
 
 /* Below this the rounding would cost more than it saves. */
 #define LEAST (2 * HUGE_PAGE)
@@ -19,16 +18,5 @@ void *pages_alloc(size_t size)
 	data = aligned_alloc(HUGE_PAGE, (size + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE);
 	if (data)
 		(void)madvise(data, size, MADV_HUGEPAGE);
-	return data;
-}
-
-/* calloc() knows what is zero because the kernel gave it just now. */
-void *pages_calloc(size_t size)
-{
-	char *data = calloc(1, size);
-	char *first = (char *)(((uintptr_t)data + PAGE - 1) / PAGE * PAGE);
-
-	if (data && size >= LEAST)
-		(void)madvise(first, size - (size_t)(first - data), MADV_HUGEPAGE);
 	return data;
 }

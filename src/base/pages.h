@@ -10,6 +10,3 @@
 /* pages_alloc() - @size bytes, not zeroed, in large pages where the kernel has them; for
  * free(); NULL when memory is out */
 void *pages_alloc(size_t size);
-
-/* pages_calloc() - the same, zeroed */
-void *pages_calloc(size_t size);

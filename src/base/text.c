@@ -21,6 +21,16 @@ char *hex_encode(const void *data, size_t size, char *text)
 	return text;
 }
 
+bool hex_is(const char *text, const void *data, size_t size)
+{
+	const uint8_t *bytes = data;
+	size_t i = 0;
+
+	while (i < size && memcmp(text + 2 * i, pairs + 2 * (size_t)bytes[i], 2) == 0)
+		i++;
+	return i == size;
+}
+
 static int hex_value(char c)
 {
 	if (c >= '0' && c <= '9')

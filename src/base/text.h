@@ -7,6 +7,9 @@
 /* hex_encode() - 2 * @size lower-case digits and a NUL into @text; returns @text */
 char *hex_encode(const void *data, size_t size, char *text);
 
+/* hex_is() - the first 2 * @size characters of @text are what hex_encode() gives */
+bool hex_is(const char *text, const void *data, size_t size);
+
 /* hex_decode() - exactly 2 * @size lower-case digits; 0 or -EINVAL, @data untouched then
  */
 int hex_decode(const char *text, void *data, size_t size);

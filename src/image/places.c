@@ -19,32 +19,9 @@ static void split_data(struct plan_inode *inode, uint64_t size)
 	inode->tail = (uint16_t)tail;
 }
 
-static void measure_directory(const struct image_plan *plan, struct plan_inode *inode)
-{
-	struct plan_entry entry;
-	struct plan_walk walk;
-	uint64_t sum = 0;
-
-	plan_walk_init(&walk, plan, inode->node);
-	while (plan_walk_next(&walk, &entry)) {
-		uint64_t cost = DIRENT_SIZE + entry.name_size;
-
-		if (sum + cost > IMAGE_BLOCK) {
-			inode->n_blocks++;
-			sum = 0;
-		}
-		sum += cost;
-	}
-	if (sum > IMAGE_TAIL_MAX) {
-		inode->n_blocks++;
-		sum = 0;
-	}
-	inode->tail = (uint16_t)sum;
-}
-
 /* The size that decides between compact and extended: for what is neither a file, a
  * directory nor a symlink it is what the tree says, though 0 is written. */
-static uint64_t measure_data(const struct image_plan *plan, struct plan_inode *inode)
+static uint64_t measure_data(struct plan_inode *inode)
 {
 	const struct tree_node *node = inode->node;
 
@@ -52,7 +29,6 @@ static uint64_t measure_data(const struct image_plan *plan, struct plan_inode *i
 		return 0;
 	switch (node->mode & S_IFMT) {
 	case S_IFDIR:
-		measure_directory(plan, inode);
 		return inode->n_blocks * IMAGE_BLOCK + inode->tail;
 	case S_IFLNK:
 		inode->tail = (uint16_t)strlen(node->target);
@@ -114,7 +90,7 @@ static uint64_t place_other(struct plan_inode *inode, uint64_t position, uint64_
 static uint64_t place(const struct image_plan *plan, struct plan_inode *inode,
 		      uint64_t position)
 {
-	uint64_t size = measure_data(plan, inode);
+	uint64_t size = measure_data(inode);
 	uint64_t head = INODE_COMPACT_SIZE;
 
 	if (!fits_compact(plan, inode, size)) {
@@ -139,10 +115,16 @@ static void place_shared(struct image_plan *plan)
 	for (uint32_t i = 0; i < plan->n_items; i++)
 		plan->items[i].count = 0;
 	for (uint32_t i = 0; i < plan->n_shared; i++) {
-		struct plan_item *item = &plan->items[plan->shared[i]];
+		const struct plan_shared *shared = &plan->shared[i];
+		struct plan_item *item = &plan->items[shared->item];
+		struct plan_item part = plan_part(item, shared->is_redirect);
+		uint32_t reference = (uint32_t)((start + plan->shared_size) / 4) + 1;
 
-		item->count = (uint32_t)((start + plan->shared_size) / 4) + 1;
-		plan->shared_size += plan_item_size(item);
+		if (shared->is_redirect)
+			item->redirect = reference;
+		else
+			item->count = reference;
+		plan->shared_size += plan_item_size(&part);
 	}
 }
 

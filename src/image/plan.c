@@ -2,7 +2,7 @@
 /*
  * The inodes of an image in the order of the file: breadth first, children by unsigned
  * bytes of their names.  A hard link is a name only; its inode stands where the node
- * without a link is.
+ * without a link is.  Directories are measured on the way, as all names come by.
  */
 #include "image/plan.h"
 
@@ -16,6 +16,7 @@ void image_plan_done(struct image_plan *plan)
 	free(plan->positions);
 	free(plan->items);
 	free(plan->shared);
+	free(plan->texts);
 	*plan = (struct image_plan){};
 }
 
@@ -90,7 +91,7 @@ bool plan_walk_next(struct plan_walk *walk, struct plan_entry *entry)
 		.kind = ENTRY_CHILD,
 		.node = child,
 		.name = child->name,
-		.name_size = strlen(child->name),
+		.name_size = child->name_size,
 	};
 	return true;
 }
@@ -122,12 +123,10 @@ static int check_content(const struct tree_node *node, struct cop_error *err)
 
 static int check_node(const struct tree_node *node, struct cop_error *err)
 {
-	size_t name_size = strnlen(node->name, TREE_NAME_MAX + 1);
-
 	if (image_type(node->mode) == 0)
 		return image_refuse(node, -EINVAL, "unknown file type", err);
-	if (node->parent && (name_size == 0 || name_size > TREE_NAME_MAX ||
-			     memchr(node->name, '/', name_size)))
+	if (node->parent &&
+	    (node->name_size == 0 || memchr(node->name, '/', node->name_size)))
 		return image_refuse(node, -EINVAL, "a name is 1 to 255 bytes without '/'",
 				    err);
 	return check_content(node, err);
@@ -143,6 +142,19 @@ static uint64_t count_items(const struct tree_node *node, bool is_whiteout)
 	if (is_whiteout || plan_is_pooled(node))
 		n += 2;
 	return n;
+}
+
+/* Metacopy and redirect are neighbours among the xattrs, and if one is shared both are.
+ */
+static bool can_be_pair(const struct tree_node *node)
+{
+	if (!node->payload_follows || node->n_xattrs + 2 > XATTRS_SHARED_MAX)
+		return false;
+	for (uint32_t i = 0; i < node->n_xattrs; i++)
+		if (strncmp(node->xattrs[i].key, OVERLAY_PREFIX, OVERLAY_PREFIX_SIZE) ==
+		    0)
+			return false;
+	return true;
 }
 
 static void see_time(struct image_plan *plan, const struct tree_node *node)
@@ -172,6 +184,8 @@ static int append_node(struct image_plan *plan, uint32_t parent,
 		.flags = is_whiteout ? PLAN_WHITEOUT : 0,
 	};
 	plan->n_items_max += count_items(node, is_whiteout);
+	if (plan_is_pooled(node) && !can_be_pair(node))
+		plan->has_pairs = false;
 	assert(node->index < plan->tree->n_nodes);
 	plan->positions[node->index] = plan->n_inodes++;
 	see_time(plan, node);
@@ -185,32 +199,64 @@ static void append_whiteout(struct image_plan *plan, uint32_t number)
 	plan->n_items_max++;
 }
 
+/* @room: what is taken of the block or tail that is being filled */
+static void measure_entry(struct plan_inode *directory, const struct plan_entry *entry,
+			  uint64_t *room)
+{
+	uint64_t cost = DIRENT_SIZE + entry->name_size;
+
+	if (*room + cost > IMAGE_BLOCK) {
+		directory->n_blocks++;
+		*room = 0;
+	}
+	*room += cost;
+}
+
+static int append_child(struct image_plan *plan, uint32_t position,
+			const struct tree_node *child, struct cop_error *err)
+{
+	struct plan_inode *directory = &plan->inodes[position];
+	int r;
+
+	if (directory->depth >= TREE_DEPTH_MAX)
+		return image_refuse(child, -EFBIG,
+				    "the tree is more than 1024 levels deep", err);
+	if (child->link)
+		return 0;
+	r = append_node(plan, position, child, err);
+	if (r < 0)
+		return r;
+	if (S_ISDIR(child->mode))
+		directory->nlink++;
+	if (tree_is_whiteout(child))
+		directory->flags |= PLAN_HOLDS_WHITEOUTS;
+	return 0;
+}
+
 static int append_children(struct image_plan *plan, uint32_t position,
 			   struct cop_error *err)
 {
 	struct plan_inode *directory = &plan->inodes[position];
 	struct plan_entry entry;
 	struct plan_walk walk;
-	int r;
+	uint64_t room = 0;
+	int r = 0;
 
 	plan_walk_init(&walk, plan, directory->node);
-	while (plan_walk_next(&walk, &entry)) {
+	while (r == 0 && plan_walk_next(&walk, &entry)) {
+		measure_entry(directory, &entry, &room);
 		if (entry.kind == ENTRY_WHITEOUT)
 			append_whiteout(plan, entry.number);
-		if (entry.kind == ENTRY_CHILD && directory->depth >= TREE_DEPTH_MAX)
-			return image_refuse(entry.node, -EFBIG,
-					    "the tree is more than 1024 levels deep",
-					    err);
-		if (entry.kind != ENTRY_CHILD || entry.node->link)
-			continue;
-		r = append_node(plan, position, entry.node, err);
-		if (r < 0)
-			return r;
-		if (S_ISDIR(entry.node->mode))
-			directory->nlink++;
-		if (tree_is_whiteout(entry.node))
-			directory->flags |= PLAN_HOLDS_WHITEOUTS;
+		else if (entry.kind == ENTRY_CHILD)
+			r = append_child(plan, position, entry.node, err);
 	}
+	if (r < 0)
+		return r;
+	if (room > IMAGE_TAIL_MAX) {
+		directory->n_blocks++;
+		room = 0;
+	}
+	directory->tail = (uint16_t)room;
 	if (directory->flags & PLAN_HOLDS_WHITEOUTS)
 		plan->n_items_max += 4;
 	return 0;
@@ -236,6 +282,7 @@ int image_plan_inodes(struct image_plan *plan, struct cop_error *err)
 		return image_refuse(root, -EINVAL, "the root is not a directory", err);
 	plan->time_sec = root->mtime_sec;
 	plan->time_nsec = root->mtime_nsec;
+	plan->has_pairs = true;
 
 	r = append_node(plan, 0, root, err);
 	for (uint32_t i = 0; r == 0 && i < plan->n_inodes; i++)

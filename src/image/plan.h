@@ -51,16 +51,20 @@ enum plan_lead {
 	LEAD_NONE,
 	LEAD_METACOPY, /* METACOPY_HEAD, then the digest */
 	LEAD_REDIRECT, /* '/', then the payload */
+	LEAD_PAYLOAD,  /* the same, the payload following from a digest */
+	LEAD_PAIR,     /* LEAD_METACOPY, and LEAD_PAYLOAD as an entry of its own */
 	N_LEADS,
 };
 
 /*
- * struct plan_item - an xattr of one inode
+ * struct plan_item - an xattr of one inode, or the pair that most files have
  * @key:	as the tree has it; @escaped: written with "overlay." behind its prefix
- * @value:	@size bytes that follow what @lead stands for
+ * @value:	@size bytes that follow what @lead stands for, or that it stands for with
+ *		them
  * @same:	the first item with the same key and value, often this one
  * @count:	in such a first item: how many there are.  Once places are known: 0, or
- *one more than the reference that stands for it
+ *		one more than the reference that stands for it
+ * @redirect:	the same of the second entry of a pair
  */
 struct plan_item {
 	const char *key;
@@ -68,10 +72,18 @@ struct plan_item {
 	uint32_t size;
 	uint32_t same;
 	uint32_t count;
+	uint32_t redirect;
 	uint8_t key_size;
 	uint8_t index;
 	uint8_t lead;
 	bool escaped;
+};
+
+/* struct plan_shared - an entry of the shared table: @item, or one of the two of a pair
+ */
+struct plan_shared {
+	uint32_t item;
+	bool is_redirect;
 };
 
 struct image_plan {
@@ -82,13 +94,17 @@ struct image_plan {
 	struct plan_item *items;
 	uint32_t n_items;
 	uint64_t n_items_max;
-	uint32_t *shared; /* items of the shared table, in its order */
+	struct plan_shared *shared; /* the shared table */
 	uint32_t n_shared;
 	uint32_t lead_bits[N_LEADS]; /* in the filter, of the keys that have a lead */
 	char hex[PLAN_N_HEX][3];
 	uint32_t hex_positions[PLAN_N_HEX];
 	unsigned int version;
 	bool has_acl;
+	bool has_pairs; /* every payload follows from a digest, and no xattr comes between
+			 */
+	char *texts;	/* of payloads, where there are no pairs; the next one: */
+	char *next_text;
 	int64_t time_sec; /* the earliest mtime */
 	uint32_t time_nsec;
 	uint64_t inodes_end;
@@ -141,6 +157,8 @@ static inline size_t plan_lead_size(const struct plan_item *item)
 {
 	if (item->lead == LEAD_METACOPY)
 		return METACOPY_HEAD_SIZE;
+	if (item->lead == LEAD_PAYLOAD)
+		return TREE_PAYLOAD_SIZE - COP_DIGEST_SIZE;
 	return item->lead == LEAD_REDIRECT ? 1 : 0;
 }
 
@@ -150,8 +168,16 @@ static inline size_t plan_name_size(const struct plan_item *item, size_t prefix_
 	return item->key_size - prefix_size + (item->escaped ? OVERLAY_ESCAPE_SIZE : 0);
 }
 
-/* plan_item_size() - as an entry inline or in the shared table */
+/* plan_item_size() - as an entry, a pair as two, inline or in the shared table */
 uint64_t plan_item_size(const struct plan_item *item);
+
+static inline uint32_t plan_n_entries(const struct plan_item *item)
+{
+	return item->lead == LEAD_PAIR ? 2 : 1;
+}
+
+/* plan_part() - @item as it is, or the first or second entry of a pair */
+struct plan_item plan_part(const struct plan_item *item, bool is_redirect);
 
 /*
  * Walking over the entries of a directory as they are written: its children, "." and

@@ -43,34 +43,33 @@ static int read_extended(const struct image_reader *reader, const uint8_t *at,
 }
 
 int image_read_head(const struct image_reader *reader, uint64_t offset,
-		    struct raw_inode *ret_raw)
+		    struct raw_inode *raw)
 {
 	const uint8_t *at = reader->data + offset;
-	struct raw_inode raw = {.offset = offset};
 	unsigned int format, n_words;
 	int r;
 
+	*raw = (struct raw_inode){.offset = offset};
 	if (offset < FIRST_INODE || offset > reader->size - INODE_COMPACT_SIZE)
 		return reader_bad(reader, offset, "no inode can be here");
 	format = get_le16(at + INODE_FORMAT);
-	raw.layout = format >> 1;
-	raw.mode = get_le16(at + INODE_MODE);
-	raw.union_field = get_le32(at + INODE_UNION);
-	raw.number = get_le32(at + INODE_NUMBER);
-	if (raw.layout != LAYOUT_PLAIN && raw.layout != LAYOUT_INLINE &&
-	    raw.layout != LAYOUT_CHUNKS)
+	raw->layout = format >> 1;
+	raw->mode = get_le16(at + INODE_MODE);
+	raw->union_field = get_le32(at + INODE_UNION);
+	raw->number = get_le32(at + INODE_NUMBER);
+	if (raw->layout != LAYOUT_PLAIN && raw->layout != LAYOUT_INLINE &&
+	    raw->layout != LAYOUT_CHUNKS)
 		return reader_bad(reader, offset, "inode format 0x%x is unknown", format);
-	if (image_type(raw.mode) == 0)
+	if (image_type(raw->mode) == 0)
 		return reader_bad(reader, offset, "the inode's mode %o has no known type",
-				  raw.mode);
-	r = format & 1 ? read_extended(reader, at, &raw) : read_compact(reader, at, &raw);
+				  raw->mode);
+	r = format & 1 ? read_extended(reader, at, raw) : read_compact(reader, at, raw);
 	if (r < 0)
 		return r;
 	n_words = get_le16(at + INODE_XATTR_COUNT);
 	if (n_words > 0)
-		raw.xattrs_size = XATTRS_HEAD + 4 * (n_words - 1);
-	raw.tail_at = raw.xattrs_at + raw.xattrs_size;
-	*ret_raw = raw;
+		raw->xattrs_size = XATTRS_HEAD + 4 * (n_words - 1);
+	raw->tail_at = raw->xattrs_at + raw->xattrs_size;
 	return 0;
 }
 
@@ -183,7 +182,7 @@ static int check_holes(const struct image_reader *reader, const struct raw_inode
 static const char *copy_data(struct image_reader *reader, const struct raw_inode *raw)
 {
 	size_t in_blocks = (size_t)(raw->size - raw->tail_size);
-	char text[TREE_CONTENT_MAX];
+	not_zeroed char text[TREE_CONTENT_MAX];
 
 	if (in_blocks == 0)
 		return arena_memdup(reader->tree->arena, reader->data + raw->tail_at,

@@ -56,9 +56,9 @@ static int add_node(struct image_reader *reader, const struct listing *listing,
 		    const struct dirent *dirent, uint32_t mode,
 		    struct tree_node **ret_node)
 {
-	return tree_add(reader->tree, reader->inodes[listing->inode].node,
-			(const char *)dirent->name, dirent->name_size, mode, ret_node,
-			reader->err);
+	return tree_append(reader->tree, reader->inodes[listing->inode].node,
+			   (const char *)dirent->name, dirent->name_size, mode, ret_node,
+			   reader->err);
 }
 
 /* The inode's own name. */
@@ -180,7 +180,7 @@ static int check_name(struct image_reader *reader, struct listing *listing,
 static int visit(struct image_reader *reader, struct listing *listing,
 		 const struct dirent *dirent)
 {
-	struct raw_inode raw;
+	not_zeroed struct raw_inode raw;
 	int r = check_name(reader, listing, dirent);
 
 	if (r < 0)
@@ -295,7 +295,7 @@ static int resolve_links(struct image_reader *reader)
 {
 	for (size_t i = 0; i < reader->n_inodes; i++) {
 		struct read_inode *inode = &reader->inodes[i];
-		struct raw_inode raw;
+		not_zeroed struct raw_inode raw;
 		int r;
 
 		if (inode->is_hidden || inode->node)
@@ -322,7 +322,7 @@ static int resolve_links(struct image_reader *reader)
 
 static int read_root(struct image_reader *reader)
 {
-	struct raw_inode raw;
+	not_zeroed struct raw_inode raw;
 	uint32_t inode;
 	int r = image_read_head(reader, reader->root_at, &raw);
 
@@ -344,7 +344,7 @@ int image_read_names(struct image_reader *reader)
 
 	/* Directories are met in the order in which they are to be read. */
 	for (size_t i = 0; r == 0 && i < reader->n_inodes; i++) {
-		struct raw_inode raw;
+		not_zeroed struct raw_inode raw;
 
 		if (!S_ISDIR(reader->inodes[i].mode))
 			continue;

@@ -60,6 +60,11 @@ static bool is_marked(const struct image_reader *reader, const struct tree_node 
 
 int image_undo_whiteouts(struct image_reader *reader)
 {
+	size_t n_undone = 0;
+
+	/* Most images have none. */
+	if (!reader->has_marks)
+		return 0;
 	for (size_t i = 0; i < reader->n_inodes; i++) {
 		struct tree_node *node = reader->inodes[i].node;
 
@@ -67,9 +72,10 @@ int image_undo_whiteouts(struct image_reader *reader)
 			continue;
 		remove_marks(reader, node, file_marks, ARRAY_SIZE(file_marks));
 		node->mode = S_IFCHR | (node->mode & 07777);
+		n_undone++;
 	}
 	/* Only now: a directory's marks were needed for all of its children. */
-	for (size_t i = 0; i < reader->n_inodes; i++) {
+	for (size_t i = 0; n_undone > 0 && i < reader->n_inodes; i++) {
 		struct tree_node *node = reader->inodes[i].node;
 
 		if (reader->inodes[i].is_hidden || !tree_is_whiteout(node))

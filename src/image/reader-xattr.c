@@ -92,9 +92,22 @@ static int decode_redirect(const struct image_reader *reader, const struct entry
 		return reader_bad(reader, entry->offset,
 				  "redirect is not a path from the root of the pool");
 	xattr->text.size = entry->value_size - 1;
-	xattr->text.value =
-		arena_memdup(reader->tree->arena, entry->value + 1, xattr->text.size);
-	return xattr->text.value ? 0 : err_oom(reader->err);
+	xattr->text.value = (const char *)entry->value + 1;
+	return 0;
+}
+
+/* Nearly always it says no more than the digest. */
+static int take_redirect(const struct image_reader *reader,
+			 const struct read_xattr *xattr, struct tree_node *node)
+{
+	const struct tree_xattr *text = &xattr->text;
+
+	if (node->digest && tree_payload_is(text->value, text->size, node->digest)) {
+		node->payload_follows = true;
+		return 0;
+	}
+	node->payload = arena_memdup(reader->tree->arena, text->value, text->size);
+	return node->payload ? 0 : err_oom(reader->err);
 }
 
 static int decode_ordinary(struct image_reader *reader, const struct entry *entry,
@@ -107,6 +120,8 @@ static int decode_ordinary(struct image_reader *reader, const struct entry *entr
 				  "an xattr's key has %zu bytes of 255", key_size);
 	if (entry->index == 2 || entry->index == 3)
 		reader->has_acl = true;
+	if (strcmp(key, USER_WHITEOUT) == 0)
+		reader->has_marks = true;
 	xattr->kind = XATTR_ORDINARY;
 	xattr->text.size = entry->value_size;
 	xattr->text.key = arena_memdup(reader->tree->arena, key, key_size);
@@ -240,10 +255,9 @@ static int apply(struct image_reader *reader, const struct raw_inode *raw,
 		return reader_bad(reader, offset,
 				  "metacopy or redirect where the content is not in the "
 				  "pool");
-	if (xattr->kind == XATTR_METACOPY)
-		node->digest = (const struct cop_digest *)xattr->text.value;
-	else
-		node->payload = xattr->text.value;
+	if (xattr->kind == XATTR_REDIRECT)
+		return take_redirect(reader, xattr, node);
+	node->digest = (const struct cop_digest *)xattr->text.value;
 	return 0;
 }
 
@@ -251,6 +265,18 @@ static int compare_xattrs(const void *a, const void *b)
 {
 	return strcmp(((const struct tree_xattr *)a)->key,
 		      ((const struct tree_xattr *)b)->key);
+}
+
+/* Marks of whiteouts, which do not count, are still among them. */
+static void see_limit(struct image_reader *reader)
+{
+	uint64_t sum = XATTR_SUM_BASE;
+
+	for (size_t i = 0; i < reader->n_scratch; i++)
+		sum += XATTR_SUM_EACH + strlen(reader->scratch[i].key) +
+		       reader->scratch[i].size;
+	if (sum > XATTR_SUM_MAX)
+		reader->may_exceed = true;
 }
 
 /* The room of a list in a tree is the next power of two of its length. */
@@ -277,7 +303,8 @@ static int keep_collected(struct image_reader *reader, const struct raw_inode *r
 	if (!node->xattrs)
 		return err_oom(reader->err);
 	memcpy(node->xattrs, reader->scratch, n * sizeof(*node->xattrs));
-	node->n_xattrs = (uint32_t)n;
+	node->n_xattrs = (uint16_t)n; /* the area is too small for more */
+	see_limit(reader);
 	return 0;
 }
 

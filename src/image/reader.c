@@ -183,10 +183,15 @@ static int start(struct image_reader *reader)
 	reader->claims = calloc(n_claims, sizeof(*reader->claims));
 	reader->by_slot = calloc(n_slots, sizeof(*reader->by_slot));
 	reader->shared_by_id = calloc(n_ids, sizeof(*reader->shared_by_id));
-	if (!reader->claims || !reader->by_slot || !reader->shared_by_id)
+	/* To move them again and again would cost more than they do. */
+	reader->room_inodes = (size_t)min_u64(reader->n_inodes_said, n_slots) + 1;
+	reader->inodes = malloc(reader->room_inodes * sizeof(*reader->inodes));
+	if (!reader->claims || !reader->by_slot || !reader->shared_by_id ||
+	    !reader->inodes)
 		return err_oom(reader->err);
 	reader->memory = n_claims * sizeof(*reader->claims) +
 			 n_slots * sizeof(*reader->by_slot) +
+			 reader->room_inodes * sizeof(*reader->inodes) +
 			 n_ids * sizeof(*reader->shared_by_id);
 	reader->metacopy_bit =
 		image_filter_bit(IMAGE_TRUSTED, IMAGE_TRUSTED_NAME(OVERLAY_METACOPY),
@@ -226,7 +231,7 @@ static int check_totals(const struct image_reader *reader)
 		return reader_bad(reader, HEADER_FLAGS,
 				  reader->has_acl ? "there are ACLs, but not the flag"
 						  : "there are no ACLs, but the flag");
-	return check_limits(reader);
+	return reader->may_exceed ? check_limits(reader) : 0;
 }
 
 static int read_tree(struct image_reader *reader)
@@ -244,7 +249,7 @@ static int read_tree(struct image_reader *reader)
 	if (r == 0)
 		r = check_totals(reader);
 	if (r == 0)
-		r = tree_finish(reader->tree, reader->err);
+		r = tree_number(reader->tree, reader->err); /* names were in order */
 	return r;
 }
 

@@ -69,7 +69,8 @@ enum read_xattr_kind {
 };
 
 /* struct read_xattr - an entry; @text: key and value, or where @kind says so only a value
- * without what the overlay file system has before it (NULL: nothing is left) */
+ * without what the overlay file system has before it (NULL: nothing is left); that of a
+ * redirect is still in the image, without a NUL */
 struct read_xattr {
 	struct tree_xattr text;
 	enum read_xattr_kind kind;
@@ -84,6 +85,8 @@ struct image_reader {
 	unsigned int version;
 	bool may_have_acl;
 	bool has_acl;
+	bool has_marks;	 /* some file may be a whiteout */
+	bool may_exceed; /* some inode may have more xattrs than the writer takes */
 	int64_t time_sec;
 	uint32_t time_nsec;
 	uint64_t root_at;
@@ -128,7 +131,7 @@ int reader_check_memory(const struct image_reader *reader, uint64_t offset);
 
 /* image_read_head() - what is at @offset, as an inode; nothing is claimed */
 int image_read_head(const struct image_reader *reader, uint64_t offset,
-		    struct raw_inode *ret_raw);
+		    struct raw_inode *raw);
 
 /* image_locate() - where its data is: size, layout and type have to agree.  Whether that
  * is inside the image is only known once it is claimed. */

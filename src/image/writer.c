@@ -11,6 +11,9 @@
 /* An entry takes at least 13 bytes. */
 #define ENTRIES_PER_BLOCK (IMAGE_BLOCK / (DIRENT_SIZE + 1) + 1)
 
+/* What plan_item_size() gives for a pair. */
+#define PAIR_SIZE 144
+
 /* Directory entries that share a block or tail. */
 struct group {
 	struct plan_entry entries[ENTRIES_PER_BLOCK];
@@ -23,6 +26,7 @@ struct group {
  * @piece:	what is being filled, NULL between two pieces
  * @start:	its place in the image
  * @shared:	the table of shared xattrs
+ * @pair:	the two entries of a file in the pool, but for its digest
  * @next_block: the data block that the next inode with blocks gets
  */
 struct writer {
@@ -31,6 +35,7 @@ struct writer {
 	uint8_t *piece;
 	uint64_t start;
 	uint8_t *shared;
+	uint8_t pair[PAIR_SIZE];
 	uint32_t next_block;
 	struct group group;
 };
@@ -102,6 +107,24 @@ static void emit_head(const struct image_plan *plan, uint8_t *data)
 	put_le32(super + SUPER_XATTRS, (uint32_t)(plan->inodes_end / IMAGE_BLOCK));
 }
 
+static void emit_value(const struct plan_item *item, uint8_t *value)
+{
+	if (item->lead == LEAD_PAYLOAD) {
+		not_zeroed char text[TREE_PAYLOAD_SIZE];
+
+		*value = '/';
+		memcpy(value + 1,
+		       tree_payload((const struct cop_digest *)item->value, text),
+		       TREE_PAYLOAD_SIZE - 1);
+		return;
+	}
+	if (item->lead == LEAD_METACOPY)
+		memcpy(value, METACOPY_HEAD, METACOPY_HEAD_SIZE);
+	else if (item->lead == LEAD_REDIRECT)
+		*value = '/';
+	memcpy(value + plan_lead_size(item), item->value, item->size);
+}
+
 /* emit_item() - an xattr entry; returns its padded size.  @filter may be NULL. */
 static uint64_t emit_item(const struct image_plan *plan, const struct plan_item *item,
 			  uint8_t *at, uint32_t *filter)
@@ -125,18 +148,15 @@ static uint64_t emit_item(const struct image_plan *plan, const struct plan_item 
 	} else {
 		memcpy(name, item->key + prefix_size, name_size);
 	}
-	if (item->lead == LEAD_METACOPY)
-		memcpy(value, METACOPY_HEAD, METACOPY_HEAD_SIZE);
-	else if (item->lead == LEAD_REDIRECT)
-		*value = '/';
-	memcpy(value + lead_size, item->value, item->size);
+	emit_value(item, value);
 	*filter &= ~(item->lead != LEAD_NONE
 			     ? plan->lead_bits[item->lead]
 			     : image_filter_bit(item->index, name, name_size));
 	return image_entry_size(name_size, lead_size + item->size);
 }
 
-/* The filter needs the name as it is written, and that of a shared one is in the table. */
+/* The filter needs the name as it is written, and that of a shared one is in the table.
+ */
 static uint32_t shared_filter(const struct writer *writer, uint32_t reference)
 {
 	uint64_t start = writer->plan->inodes_end % IMAGE_BLOCK;
@@ -144,6 +164,57 @@ static uint32_t shared_filter(const struct writer *writer, uint32_t reference)
 
 	return image_filter_bit(entry[ENTRY_INDEX], entry + ENTRY_HEAD,
 				entry[ENTRY_NAME_SIZE]);
+}
+
+/* @shared: one more than the reference; returns where the next one stands */
+static uint8_t *refer(const struct writer *writer, uint8_t *at, uint32_t shared,
+		      uint32_t *filter)
+{
+	*filter &= ~shared_filter(writer, shared - 1);
+	put_le32(at, shared - 1);
+	return at + 4;
+}
+
+static uint64_t emit_parts(const struct image_plan *plan, const struct plan_item *pair,
+			   uint8_t *at, uint32_t *filter)
+{
+	struct plan_item metacopy = plan_part(pair, false);
+	struct plan_item redirect = plan_part(pair, true);
+	uint64_t size = emit_item(plan, &metacopy, at, filter);
+
+	return size + emit_item(plan, &redirect, at + size, filter);
+}
+
+/* Where in a pair the digest stands, and its payload. */
+#define PAIR_DIGEST  (ENTRY_HEAD + sizeof("overlay.metacopy") - 1 + METACOPY_HEAD_SIZE)
+#define PAIR_PAYLOAD (56 + ENTRY_HEAD + sizeof("overlay.redirect") - 1 + sizeof("/") - 1)
+
+static void prepare_pair(struct writer *writer)
+{
+	static const struct cop_digest digest;
+	const struct plan_item pair = {
+		.value = (const char *)digest.bytes,
+		.size = sizeof(digest.bytes),
+		.lead = LEAD_PAIR,
+	};
+	uint32_t unused = 0;
+
+	assert(plan_item_size(&pair) == PAIR_SIZE);
+	(void)emit_parts(writer->plan, &pair, writer->pair, &unused);
+}
+
+static uint64_t emit_pair(const struct writer *writer, const struct plan_item *pair,
+			  uint8_t *at, uint32_t *filter)
+{
+	not_zeroed char text[TREE_PAYLOAD_SIZE];
+
+	memcpy(at, writer->pair, PAIR_SIZE);
+	memcpy(at + PAIR_DIGEST, pair->value, COP_DIGEST_SIZE);
+	memcpy(at + PAIR_PAYLOAD,
+	       tree_payload((const struct cop_digest *)pair->value, text),
+	       TREE_PAYLOAD_SIZE - 1);
+	*filter &= ~writer->plan->lead_bits[LEAD_PAIR];
+	return PAIR_SIZE;
 }
 
 static void emit_xattrs(const struct writer *writer, const struct plan_inode *inode,
@@ -155,13 +226,17 @@ static void emit_xattrs(const struct writer *writer, const struct plan_inode *in
 	uint32_t filter = UINT32_MAX, n_shared = 0;
 
 	for (uint32_t i = 0; i < inode->n_items; i++) {
-		uint32_t shared = writer->plan->items[items[i].same].count;
+		const struct plan_item *first = &writer->plan->items[items[i].same];
+		bool is_pair = items[i].lead == LEAD_PAIR;
 
-		if (shared != 0 && n_shared < inode->n_shared) {
-			filter &= ~shared_filter(writer, shared - 1);
-			put_le32(reference, shared - 1);
-			reference += 4;
-			n_shared++;
+		if (first->count != 0 && n_shared < inode->n_shared) {
+			reference = refer(writer, reference, first->count, &filter);
+			if (is_pair)
+				reference = refer(writer, reference, first->redirect,
+						  &filter);
+			n_shared += plan_n_entries(&items[i]);
+		} else if (is_pair) {
+			entry += emit_pair(writer, &items[i], entry, &filter);
 		} else {
 			entry += emit_item(writer->plan, &items[i], entry, &filter);
 		}
@@ -180,8 +255,12 @@ static int make_shared(struct writer *writer, struct cop_error *err)
 	if (!at)
 		return err_oom(err);
 	writer->shared = at;
-	for (uint32_t i = 0; i < plan->n_shared; i++)
-		at += emit_item(plan, &plan->items[plan->shared[i]], at, &unused);
+	for (uint32_t i = 0; i < plan->n_shared; i++) {
+		struct plan_item part = plan_part(&plan->items[plan->shared[i].item],
+						  plan->shared[i].is_redirect);
+
+		at += emit_item(plan, &part, at, &unused);
+	}
 	return 0;
 }
 
@@ -299,8 +378,8 @@ static void emit_tail(struct writer *writer, uint32_t position, uint8_t *tail)
 		memcpy(tail, node->content + (node->size - inode->tail), inode->tail);
 }
 
-static int emit_directory_blocks(struct writer *writer, uint32_t position, uint64_t offset,
-				 struct cop_error *err)
+static int emit_directory_blocks(struct writer *writer, uint32_t position,
+				 uint64_t offset, struct cop_error *err)
 {
 	const struct plan_inode *inode = &writer->plan->inodes[position];
 	struct directory_walk directory;
@@ -450,6 +529,7 @@ static int emit_image(struct writer *writer, struct cop_error *err)
 
 	if (r == 0)
 		emit_head(writer->plan, writer->piece);
+	prepare_pair(writer);
 	if (r == 0)
 		r = make_shared(writer, err);
 	if (r == 0)
@@ -558,9 +638,10 @@ int image_write(const struct tree *tree, unsigned int version, uint8_t **ret_dat
 		r = memory.data ? emit(&plan, &sink, err) : err_oom(err);
 	}
 	if (r == 0) {
-		*ret_data = memory.data;
+		*ret_data = TAKE_PTR(memory.data);
 		*ret_size = memory.used;
 	}
+	free(memory.data);
 	image_plan_done(&plan);
 	return r;
 }

@@ -21,14 +21,6 @@ struct added {
 	uint32_t n;
 };
 
-uint64_t plan_item_size(const struct plan_item *item)
-{
-	size_t prefix_size = strlen(image_key_prefix(item->index));
-
-	return image_entry_size(plan_name_size(item, prefix_size),
-				plan_lead_size(item) + item->size);
-}
-
 static struct plan_item make_item(const char *key, bool escaped, enum plan_lead lead,
 				  const char *value, size_t size)
 {
@@ -45,6 +37,33 @@ static struct plan_item make_item(const char *key, bool escaped, enum plan_lead 
 	};
 }
 
+struct plan_item plan_part(const struct plan_item *item, bool is_redirect)
+{
+	if (item->lead != LEAD_PAIR)
+		return *item;
+	if (is_redirect)
+		return make_item(OVERLAY_REDIRECT, false, LEAD_PAYLOAD, item->value,
+				 item->size);
+	return make_item(OVERLAY_METACOPY, false, LEAD_METACOPY, item->value, item->size);
+}
+
+/* The sizes of what every pair is. */
+#define TRUSTED_NAME_SIZE(key) (sizeof(key) - sizeof("trusted."))
+#define METACOPY_NAME_SIZE     TRUSTED_NAME_SIZE(OVERLAY_METACOPY)
+#define REDIRECT_NAME_SIZE     TRUSTED_NAME_SIZE(OVERLAY_REDIRECT)
+
+uint64_t plan_item_size(const struct plan_item *item)
+{
+	size_t prefix_size;
+
+	if (item->lead == LEAD_PAIR)
+		return image_entry_size(METACOPY_NAME_SIZE, METACOPY_SIZE) +
+		       image_entry_size(REDIRECT_NAME_SIZE, TREE_PAYLOAD_SIZE);
+	prefix_size = strlen(image_key_prefix(item->index));
+	return image_entry_size(plan_name_size(item, prefix_size),
+				plan_lead_size(item) + item->size);
+}
+
 static void add(struct added *added, const char *key, bool escaped, enum plan_lead lead,
 		const char *value, size_t size)
 {
@@ -52,7 +71,21 @@ static void add(struct added *added, const char *key, bool escaped, enum plan_le
 	added->items[added->n++] = make_item(key, escaped, lead, value, size);
 }
 
-static void rewrite(const struct image_plan *plan, const struct plan_inode *inode,
+/* As a text, for one key must not have values of two kinds, which could not be compared.
+ */
+static void add_redirect(struct image_plan *plan, const struct tree_node *node,
+			 struct added *added)
+{
+	const char *payload = tree_payload_of(node, plan->next_text);
+
+	if (payload && *payload)
+		add(added, OVERLAY_REDIRECT, false, LEAD_REDIRECT, payload,
+		    strlen(payload));
+	if (payload == plan->next_text)
+		plan->next_text += TREE_PAYLOAD_SIZE;
+}
+
+static void rewrite(struct image_plan *plan, const struct plan_inode *inode,
 		    struct added *added)
 {
 	const struct tree_node *node = inode->node;
@@ -62,7 +95,8 @@ static void rewrite(const struct image_plan *plan, const struct plan_inode *inod
 	bool pooled = plan_is_pooled(node);
 
 	if (pooled && node->digest)
-		add(added, OVERLAY_METACOPY, false, LEAD_METACOPY,
+		add(added, OVERLAY_METACOPY, false,
+		    plan->has_pairs ? LEAD_PAIR : LEAD_METACOPY,
 		    (const char *)node->digest->bytes, sizeof(node->digest->bytes));
 	else if (pooled)
 		add(added, OVERLAY_METACOPY, false, LEAD_NONE, "", 0);
@@ -74,9 +108,8 @@ static void rewrite(const struct image_plan *plan, const struct plan_inode *inod
 		add(added, OVERLAY_WHITEOUT, true, LEAD_NONE, "", 0);
 	if (holds_whiteouts)
 		add(added, OVERLAY_WHITEOUTS, true, LEAD_NONE, "", 0);
-	if (pooled && node->payload && *node->payload)
-		add(added, OVERLAY_REDIRECT, false, LEAD_REDIRECT, node->payload,
-		    strlen(node->payload));
+	if (pooled && !plan->has_pairs)
+		add_redirect(plan, node, added);
 	if (opaque)
 		add(added, USER_OPAQUE, false, LEAD_NONE, "x", 1);
 	if (is_whiteout)
@@ -137,13 +170,28 @@ static int add_items(struct image_plan *plan, struct plan_inode *inode,
 		     struct cop_error *err)
 {
 	const struct tree_node *node = inode->node;
-	struct added added = {.n = 0};
+	not_zeroed struct added added;
 	uint32_t next = 0;
 	int r;
 
+	/* Most files have nothing else. */
+	if (plan->has_pairs && node->n_xattrs == 0 && plan_is_pooled(node)) {
+		const struct plan_item pair = {
+			.key = OVERLAY_METACOPY,
+			.value = (const char *)node->digest->bytes,
+			.size = sizeof(node->digest->bytes),
+			.key_size = sizeof(OVERLAY_METACOPY) - 1,
+			.index = IMAGE_TRUSTED,
+			.lead = LEAD_PAIR,
+		};
+
+		append_item(plan, inode, &pair);
+		return 0;
+	}
 	r = node->n_xattrs ? check_limits(node, err) : 0;
 	if (r < 0)
 		return r;
+	added.n = 0;
 	rewrite(plan, inode, &added);
 	for (uint32_t i = 0; i < node->n_xattrs; i++) {
 		const struct tree_xattr *xattr = &node->xattrs[i];
@@ -249,16 +297,19 @@ static int count_pairs(struct image_plan *plan, struct cop_error *err)
 static int compare_shared(const void *a, const void *b, void *data)
 {
 	const struct image_plan *plan = data;
-	const struct plan_item *item_a = &plan->items[*(const uint32_t *)a];
-	const struct plan_item *item_b = &plan->items[*(const uint32_t *)b];
-	int order = compare_keys(item_b, item_a);
+	const struct plan_shared *shared_a = a, *shared_b = b;
+	struct plan_item item_a =
+		plan_part(&plan->items[shared_a->item], shared_a->is_redirect);
+	struct plan_item item_b =
+		plan_part(&plan->items[shared_b->item], shared_b->is_redirect);
+	int order = compare_keys(&item_b, &item_a);
 
 	if (order != 0)
 		return order;
 	/* One key has one lead, but for the empty metacopy, which is shorter anyway. */
-	if (item_a->size != item_b->size)
-		return item_a->size < item_b->size ? 1 : -1;
-	return memcmp(item_b->value, item_a->value, item_a->size);
+	if (item_a.size != item_b.size)
+		return item_a.size < item_b.size ? 1 : -1;
+	return memcmp(item_b.value, item_a.value, item_a.size);
 }
 
 static int collect_shared(struct image_plan *plan, struct cop_error *err)
@@ -267,13 +318,15 @@ static int collect_shared(struct image_plan *plan, struct cop_error *err)
 
 	for (uint32_t i = 0; i < plan->n_items; i++)
 		if (plan->items[i].count > 1)
-			n++;
+			n += plan_n_entries(&plan->items[i]);
 	plan->shared = malloc((n + 1) * sizeof(*plan->shared));
 	if (!plan->shared)
 		return err_oom(err);
 	for (uint32_t i = 0; i < plan->n_items; i++)
-		if (plan->items[i].count > 1)
-			plan->shared[plan->n_shared++] = i;
+		for (uint32_t k = 0;
+		     plan->items[i].count > 1 && k < plan_n_entries(&plan->items[i]); k++)
+			plan->shared[plan->n_shared++] =
+				(struct plan_shared){.item = i, .is_redirect = k > 0};
 	qsort_r(plan->shared, plan->n_shared, sizeof(*plan->shared), compare_shared,
 		plan);
 	return 0;
@@ -288,10 +341,12 @@ static void measure(struct image_plan *plan, struct plan_inode *inode)
 	if (inode->n_items == 0)
 		return;
 	for (uint32_t i = 0; i < inode->n_items; i++) {
+		uint32_t n = plan_n_entries(&items[i]);
+
 		if (plan->items[items[i].same].count > 1 &&
-		    inode->n_shared < XATTRS_SHARED_MAX) {
-			inode->n_shared++;
-			size += 4;
+		    inode->n_shared + n <= XATTRS_SHARED_MAX) {
+			inode->n_shared = (uint8_t)(inode->n_shared + n);
+			size += 4 * n;
 		} else {
 			size += plan_item_size(&items[i]);
 		}
@@ -314,11 +369,17 @@ int image_plan_xattrs(struct image_plan *plan, struct cop_error *err)
 
 	plan->lead_bits[LEAD_METACOPY] = trusted_bit(OVERLAY_METACOPY);
 	plan->lead_bits[LEAD_REDIRECT] = trusted_bit(OVERLAY_REDIRECT);
+	plan->lead_bits[LEAD_PAYLOAD] = plan->lead_bits[LEAD_REDIRECT];
+	plan->lead_bits[LEAD_PAIR] =
+		plan->lead_bits[LEAD_METACOPY] | plan->lead_bits[LEAD_REDIRECT];
 	if (plan->n_items_max >= FREE_SLOT)
 		return err_set(err, -EFBIG, "write image: the tree has too many xattrs");
 	plan->items = malloc((size_t)(plan->n_items_max + 1) * sizeof(*plan->items));
-	if (!plan->items)
+	if (!plan->has_pairs)
+		plan->texts = malloc((size_t)plan->n_inodes * TREE_PAYLOAD_SIZE);
+	if (!plan->items || (!plan->has_pairs && !plan->texts))
 		return err_oom(err);
+	plan->next_text = plan->texts;
 	for (uint32_t i = 0; i < plan->n_inodes; i++) {
 		struct plan_inode *inode = &plan->inodes[i];
 

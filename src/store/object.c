@@ -4,6 +4,7 @@
 #include "store/object.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 
 #include "base/log.h"
 #include "base/mutant.h"
@@ -108,13 +109,60 @@ static int damaged(struct cop_store *store, const struct cop_digest *digest,
 		       cop_digest_to_hex(digest, hex), store->path, how);
 }
 
-static int read_image(struct cop_store *store, const struct cop_digest *digest,
-		      uint8_t **ret_data, size_t *ret_size, struct cop_error *err)
+/* An image whose digest is compared while it is read: its reader trusts nothing. */
+struct checking {
+	struct cop_store *store;
+	const struct cop_digest *digest;
+	uint8_t *data;
+	size_t size;
+	bool is_mapped;
+};
+
+static void checking_done(struct checking *checking)
 {
-	auto_close int fd = object_open_image(store, digest, err);
-	auto_free uint8_t *data = NULL;
-	struct stat st;
+	if (checking->is_mapped)
+		(void)munmap(checking->data, checking->size);
+	else
+		free(checking->data);
+}
+
+/* All of it in memory before the first look, so that what the disk cannot read is an
+ * error of read_all() instead of a signal. */
+static bool map(struct checking *checking, int fd)
+{
+	void *data = mmap(NULL, checking->size, PROT_READ, MAP_PRIVATE, fd, 0);
+
+	if (data == MAP_FAILED)
+		return false;
+	if (madvise(data, checking->size, MADV_POPULATE_READ) < 0) {
+		(void)munmap(data, checking->size);
+		return false;
+	}
+	checking->data = data;
+	checking->is_mapped = true;
+	return true;
+}
+
+static int read_all(struct checking *checking, int fd, struct cop_error *err)
+{
 	ssize_t n;
+
+	checking->data = pages_alloc(checking->size);
+	if (!checking->data)
+		return err_oom(err);
+	n = fs_pread_full(fd, checking->data, checking->size, 0);
+	if (n < 0)
+		return err_code(err, (int)n, "read an image of store '%s'",
+				checking->store->path);
+	checking->size = (size_t)n;
+	return 0;
+}
+
+static int read_image(struct checking *checking, struct cop_error *err)
+{
+	struct cop_store *store = checking->store;
+	auto_close int fd = object_open_image(store, checking->digest, err);
+	struct stat st;
 
 	if (fd < 0)
 		return fd;
@@ -122,29 +170,9 @@ static int read_image(struct cop_store *store, const struct cop_digest *digest,
 		return err_errno(err, "read an image of store '%s'", store->path);
 	if (!S_ISREG(st.st_mode) || st.st_size == 0 ||
 	    (uint64_t)st.st_size > IMAGE_SIZE_MAX)
-		return damaged(store, digest, "impossible size", err);
-	data = pages_alloc((size_t)st.st_size);
-	if (!data)
-		return err_oom(err);
-	n = fs_pread_full(fd, data, (size_t)st.st_size, 0);
-	if (n < 0)
-		return err_code(err, (int)n, "read an image of store '%s'", store->path);
-	*ret_data = TAKE_PTR(data);
-	*ret_size = (size_t)n;
-	return 0;
-}
-
-/* An image whose digest is compared while it is read: its reader trusts nothing. */
-struct checking {
-	struct cop_store *store;
-	const struct cop_digest *digest;
-	uint8_t *data;
-	size_t size;
-};
-
-static void checking_done(struct checking *checking)
-{
-	free(checking->data);
+		return damaged(store, checking->digest, "impossible size", err);
+	checking->size = (size_t)st.st_size;
+	return map(checking, fd) ? 0 : read_all(checking, fd, err);
 }
 
 static int check_digest(void *data, void *item, struct cop_error *err)
@@ -173,7 +201,7 @@ int object_read_tree(struct cop_store *store, const struct cop_digest *digest,
 	char hex[COP_DIGEST_HEX + 1];
 	int r, read_r;
 
-	r = read_image(store, digest, &checking.data, &checking.size, err);
+	r = read_image(&checking, err);
 	if (r == 0)
 		r = work_aside(check_digest, &checking, &check, err);
 	if (r < 0)

@@ -34,110 +34,75 @@ static const struct mark directory_marks[] = {
 
 static void swap_roles(struct tree_node *link, struct tree_node *inode)
 {
-	struct tree_node moved = *inode;
+	const struct tree_node here = *inode, there = *link;
 
-	moved.parent = link->parent;
-	moved.name = link->name;
-	moved.position = link->position;
-	moved.index = link->index;
-	*link = moved;
-	*inode = (struct tree_node){
-		.parent = inode->parent,
-		.name = inode->name,
-		.position = inode->position,
-		.index = inode->index,
-		.link = link,
-	};
+	*link = here;
+	tree_put_at(link, &there);
+	*inode = (struct tree_node){.link = link};
+	tree_put_at(inode, &here);
 }
 
 /* Names in the order of tree_next(); a link that comes before its inode takes it over.
- * Links further on find it by one step more. */
-static void place_link(struct tree_node *link)
+ * Links further on find it by one step more.  *@link stays what is a link. */
+static void place_link(struct tree_node **link)
 {
-	struct tree_node *inode = link->link;
+	struct tree_node *name = *link, *inode = name->link;
 
 	if (inode->link)
 		inode = inode->link;
-	link->link = inode;
+	name->link = inode;
 	inode->nlink++;
-	if (link->index < inode->index)
-		swap_roles(link, inode);
-}
-
-static int place_links(struct tree *tree, struct cop_error *err)
-{
-	auto_free struct tree_node **links = NULL;
-	size_t n_links = 0, room = 0;
-
-	for (struct tree_node *node = tree->root; node; node = tree_next(node)) {
-		if (!node->link) {
-			if (!S_ISDIR(node->mode))
-				node->nlink = 1;
-			continue;
-		}
-		if (n_links == room) {
-			struct tree_node **larger;
-
-			room = room ? room * 2 : 64;
-			larger = realloc(links, room * sizeof(struct tree_node *));
-			if (!larger)
-				return err_oom(err);
-			links = larger;
-		}
-		links[n_links++] = node;
+	if (name->index < inode->index) {
+		swap_roles(name, inode);
+		*link = inode;
 	}
-	/* Only now: every inode has to have been counted once. */
-	for (size_t i = 0; i < n_links; i++)
-		place_link(links[i]);
-	return 0;
 }
 
-static int settle_pooled(struct tree *tree, struct tree_node *node, struct cop_error *err)
+static int settle_pooled(struct tree_node *node, struct cop_error *err)
 {
-	char payload[TREE_PAYLOAD_SIZE];
-	struct cop_digest digest;
-
 	if (!node->digest)
 		return err_set(err, -EINVAL, "a file of %llu bytes has no digest",
 			       (unsigned long long)node->size);
 	node->content = NULL;
-	if (node->payload &&
-	    strcmp(node->payload, tree_payload(node->digest, payload)) == 0)
-		return 0;
-	digest = *node->digest;
-	return tree_set_digest(tree, node, &digest, err);
+	node->payload = NULL;
+	node->payload_follows = true;
+	return 0;
 }
 
-static int settle_regular(struct tree *tree, struct tree_node *node,
-			  struct cop_error *err)
+static void forget_pooled(struct tree_node *node)
+{
+	node->digest = NULL;
+	node->payload = NULL;
+	node->payload_follows = false;
+}
+
+static int settle_regular(struct tree_node *node, struct cop_error *err)
 {
 	if (node->size > SIZE_LIMIT)
 		return err_set(err, -EFBIG, "%llu bytes are more than an image can hold",
 			       (unsigned long long)node->size);
 	if (node->size > TREE_INLINE_MAX)
-		return settle_pooled(tree, node, err);
+		return settle_pooled(node, err);
 	if (node->size > 0 && !node->content)
 		return err_set(err, -EINVAL, "a file of %llu bytes has no content",
 			       (unsigned long long)node->size);
 	if (node->size == 0)
 		node->content = NULL;
-	node->digest = NULL;
-	node->payload = NULL;
+	forget_pooled(node);
 	return 0;
 }
 
-static int settle_data(struct tree *tree, struct tree_node *node, struct cop_error *err)
+static int settle_data(struct tree_node *node, struct cop_error *err)
 {
 	if (!S_ISCHR(node->mode) && !S_ISBLK(node->mode))
 		node->rdev = 0;
 	if (S_ISREG(node->mode)) {
 		node->target = NULL;
-		return settle_regular(tree, node, err);
+		return settle_regular(node, err);
 	}
 	node->size = 0;
 	node->content = NULL;
-	node->digest = NULL;
-	node->payload = NULL;
+	forget_pooled(node);
 	if (!S_ISLNK(node->mode)) {
 		node->target = NULL;
 	} else {
@@ -256,7 +221,7 @@ static int settle_xattrs(struct tree_node *node, struct cop_error *err)
 	return r < 0 ? r : tree_check_xattrs(node, err);
 }
 
-static int settle_inode(struct tree *tree, struct tree_node *node, struct cop_error *err)
+static int settle_inode(struct tree_node *node, struct cop_error *err)
 {
 	int r;
 
@@ -265,7 +230,7 @@ static int settle_inode(struct tree *tree, struct tree_node *node, struct cop_er
 	if (node->mtime_nsec >= NSEC_PER_SEC)
 		return err_set(err, -EINVAL, "an mtime has %u nanoseconds",
 			       node->mtime_nsec);
-	r = settle_data(tree, node, err);
+	r = settle_data(node, err);
 	return r < 0 ? r : settle_xattrs(node, err);
 }
 
@@ -283,7 +248,7 @@ static int settle_all(struct tree *tree, struct cop_error *err)
 			r = err_set(err, -ERANGE, "more than %d directories deep",
 				    TREE_DEPTH_MAX);
 		else if (!node->link)
-			r = settle_inode(tree, node, err);
+			r = settle_inode(node, err);
 		if (r < 0) {
 			auto_free char *path = tree_path(node);
 
@@ -297,9 +262,10 @@ static int settle_all(struct tree *tree, struct cop_error *err)
 
 int tree_canonicalise(struct tree *tree, struct cop_error *err)
 {
-	int r = tree_finish(tree, err);
+	int r = tree_order(tree, NULL, true, err);
 
-	if (r == 0)
-		r = place_links(tree, err);
+	/* Only now: every inode has to have been counted once. */
+	for (uint32_t i = 0; r == 0 && i < tree->n_links; i++)
+		place_link(&tree->links[i]);
 	return r < 0 ? r : settle_all(tree, err);
 }

@@ -171,7 +171,9 @@ static int append_link(struct buf *buf, const struct tree_node *inode)
 
 static void append_inode(struct buf *buf, const struct tree_node *node)
 {
-	const char *payload = S_ISLNK(node->mode) ? node->target : node->payload;
+	char text[TREE_PAYLOAD_SIZE];
+	const char *payload =
+		S_ISLNK(node->mode) ? node->target : tree_payload_of(node, text);
 
 	append_optional(buf, payload, payload ? strlen(payload) : 0);
 	append_optional(buf, node->content, node->content ? (size_t)node->size : 0);

@@ -152,6 +152,7 @@ static int settle_data(struct merge *merge, struct tree_node *node,
 	if (size > 0) {
 		node->digest = lower->digest;
 		node->payload = lower->payload;
+		node->payload_follows = lower->payload_follows;
 		node->content = lower->content;
 	}
 	return 0;
@@ -434,13 +435,10 @@ static int graft_directory(struct merge *merge, struct tree_node *dir,
 /* @node has the place, all else is of @inode. */
 static void become(struct tree_node *node, const struct tree_node *inode)
 {
-	struct tree_node place = *node;
+	const struct tree_node place = *node;
 
 	*node = *inode;
-	node->parent = place.parent;
-	node->name = place.name;
-	node->index = place.index;
-	node->position = place.position;
+	tree_put_at(node, &place);
 }
 
 /* Threads may still be writing into @inode: it is put where @name stands. */
@@ -457,8 +455,7 @@ static void replace(const struct tree_node *name, struct tree_node *inode)
 		else
 			high = middle;
 	}
-	inode->parent = dir;
-	inode->name = name->name;
+	tree_put_at(inode, name);
 	dir->children[low] = inode;
 }
 
@@ -509,19 +506,7 @@ static int graft_all(struct merge *merge, struct cop_error *err)
 			return r;
 	}
 	join_names(merge);
-	return tree_finish(merge->tree, err);
-}
-
-/* The names of an inode that is carried, or did not come along. */
-static int note_links(struct merge *merge, struct cop_error *err)
-{
-	int r = 0;
-
-	for (struct tree_node *lower = merge->lower->root; r == 0 && lower;
-	     lower = tree_next(lower))
-		if (lower->link)
-			r = note_name(merge, lower, err);
-	return r;
+	return 0;
 }
 
 static bool same_xattrs(const struct tree_node *a, const struct tree_node *b)
@@ -570,8 +555,8 @@ static int merge_scanned(struct merge *merge, struct cop_error *err)
 		return TREE_UNCHANGED;
 	if (r == 0 && merge->n_entries > 0)
 		r = settle_index(merge, err);
-	if (r == 0)
-		r = note_links(merge, err);
+	for (uint32_t i = 0; r == 0 && i < merge->lower->n_links; i++)
+		r = note_name(merge, merge->lower->links[i], err);
 	return r < 0 ? r : graft_all(merge, err);
 }
 

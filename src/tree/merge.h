@@ -63,10 +63,10 @@ int overlay_index_nid(const char *name, uint64_t *ret_nid);
  *	      a failure it is either.
  * @upper_fd: its upper directory, not mounted any more (not O_PATH); never written to
  *
- * The tree is finished, not canonicalised, as data may still be on its way.  What only
- * speaks to the overlay file system is gone: its own xattrs are dropped, escaped ones
- * have their own names again, and marks of whiteouts that are no longer there are dropped
- * from directories that had some.
+ * The tree is not finished: that is left to tree_canonicalise(), as data may still be on
+ * its way.  What only speaks to the overlay file system is gone: its own xattrs are
+ *dropped, escaped ones have their own names again, and marks of whiteouts that are no
+ *longer there are dropped from directories that had some.
  *
  * Return: 0; TREE_UNCHANGED (the result is @lower, *@ret_tree is untouched); -EUCLEAN:
  * the upper does not belong to this lower tree or was made by nobody's overlay;

@@ -62,7 +62,7 @@ int overlay_take_marks(struct tree *tree, struct tree_node *node,
 		       struct overlay_marks *ret_marks, struct cop_error *err)
 {
 	struct overlay_marks marks = {};
-	uint32_t n_kept = 0;
+	uint16_t n_kept = 0;
 
 	for (uint32_t i = 0; i < node->n_xattrs; i++) {
 		struct tree_xattr xattr = node->xattrs[i];

@@ -6,12 +6,23 @@
 #include "tree/tree.h"
 
 /*
- * tree_order() - tree_finish() for a reader that knows where a node came from
+ * tree_order() - tree_finish() for those who want more of it
  * @ret_later: with -EEXIST, of the two nodes of one name that with the larger @index,
  *             which holds what the reader put there; may be NULL
+ * @one_name:  give whatever is no link and no directory an nlink of 1
  */
-int tree_order(struct tree *tree, const struct tree_node **ret_later,
+int tree_order(struct tree *tree, const struct tree_node **ret_later, bool one_name,
 	       struct cop_error *err);
+
+/* tree_put_at() - give @node the name that @place has, and its place */
+static inline void tree_put_at(struct tree_node *node, const struct tree_node *place)
+{
+	node->parent = place->parent;
+	node->name = place->name;
+	node->name_size = place->name_size;
+	node->position = place->position;
+	node->index = place->index;
+}
 
 /* tree_mode_is_valid() - a known type, and nothing beyond the permission bits */
 bool tree_mode_is_valid(uint32_t mode);

@@ -340,7 +340,7 @@ static void **find_inode(struct scan *scan, const struct stat *st)
 static int read_target(struct scan *scan, int dir_fd, const char *name,
 		       struct tree_node *node, struct cop_error *err)
 {
-	char target[TREE_SYMLINK_MAX + 1];
+	not_zeroed char target[TREE_SYMLINK_MAX + 1];
 	ssize_t n = readlinkat(dir_fd, name, target, sizeof(target));
 	int r;
 
@@ -570,9 +570,8 @@ int tree_scan(int dir_fd, const struct tree_scan_options *options, struct tree *
 }
 
 int tree_scan_upper(int upper_fd, int index_fd, const struct tree_scan_options *options,
-		    const struct tree_scan_options *index_options,
-		    struct tree **ret_tree, struct tree_node **ret_index,
-		    struct cop_error *err)
+		    const struct tree_scan_options *index_options, struct tree **ret_tree,
+		    struct tree_node **ret_index, struct cop_error *err)
 {
 	*ret_index = NULL;
 	return scan_tree(upper_fd, index_fd, options, index_options, true, ret_tree,

@@ -15,11 +15,16 @@
 #include "base/text.h"
 #include "tree/private.h"
 
-#define MOST_XATTRS 4096
+#define MOST_XATTRS   4096
+#define NODES_AT_ONCE 32
+#define CACHE_LINE    64
 /* What small trees may gather. */
 #define WORN_BYTES ((size_t)4 * 1024 * 1024)
-#define MAJOR_MAX   0xfffu
-#define MINOR_MAX   0xfffffu
+#define MAJOR_MAX  0xfffu
+#define MINOR_MAX  0xfffffu
+
+_Static_assert(sizeof(void *) != 8 || sizeof(struct tree_node) == 2 * CACHE_LINE,
+	       "a node is two lines");
 
 struct tree *tree_new(struct cop_error *err)
 {
@@ -64,6 +69,20 @@ static void *room_for_one_more(struct arena *arena, void *list, uint32_t n,
 	return larger;
 }
 
+/* Side by side, so that a walk meets nothing but nodes. */
+static struct tree_node *take_node(struct tree *tree)
+{
+	if (tree->n_spare == 0) {
+		tree->spare = arena_alloc_aligned(
+			tree->arena, NODES_AT_ONCE * sizeof(*tree->spare), CACHE_LINE);
+		if (!tree->spare)
+			return NULL;
+		tree->n_spare = NODES_AT_ONCE;
+	}
+	tree->n_spare--;
+	return tree->spare++;
+}
+
 static int check_name(const char *name, size_t size, struct cop_error *err)
 {
 	if (size == 0)
@@ -93,34 +112,56 @@ bool tree_mode_is_valid(uint32_t mode)
 	}
 }
 
-static int add_node(struct tree *tree, struct tree_node *parent, const char *name,
-		    size_t name_size, struct tree_node **ret_node, struct cop_error *err)
+static int append_node(struct tree *tree, struct tree_node *parent, const char *name,
+		       size_t name_size, struct tree_node **ret_node,
+		       struct cop_error *err)
 {
 	struct tree_node **children;
 	struct tree_node *node;
-	int r;
 
-	r = check_name(name, name_size, err);
-	if (r < 0)
-		return r;
-	if (parent->link || !S_ISDIR(parent->mode))
-		return err_set(err, -ENOTDIR, "add '%.*s': its parent is no directory",
-			       (int)name_size, name);
 	children = room_for_one_more(tree->arena, parent->children, parent->n_children,
 				     sizeof(struct tree_node *));
 	if (!children)
 		return err_oom(err);
 	parent->children = children;
-	node = arena_alloc(tree->arena, sizeof(*node));
+	node = take_node(tree);
 	if (!node)
 		return err_oom(err);
 	node->name = arena_memdup(tree->arena, name, name_size);
 	if (!node->name)
 		return err_oom(err);
+	node->name_size = (uint8_t)name_size;
 	node->parent = parent;
 	node->position = parent->n_children;
 	parent->children[parent->n_children++] = node;
 	*ret_node = node;
+	return 0;
+}
+
+static int add_node(struct tree *tree, struct tree_node *parent, const char *name,
+		    size_t name_size, struct tree_node **ret_node, struct cop_error *err)
+{
+	int r = check_name(name, name_size, err);
+
+	if (r < 0)
+		return r;
+	if (parent->link || !S_ISDIR(parent->mode))
+		return err_set(err, -ENOTDIR, "add '%.*s': its parent is no directory",
+			       (int)name_size, name);
+	tree->is_sorted = false;
+	return append_node(tree, parent, name, name_size, ret_node, err);
+}
+
+int tree_append(struct tree *tree, struct tree_node *parent, const char *name,
+		size_t name_size, uint32_t mode, struct tree_node **ret_node,
+		struct cop_error *err)
+{
+	int r = append_node(tree, parent, name, name_size, ret_node, err);
+
+	if (r < 0)
+		return r;
+	(*ret_node)->mode = mode;
+	(*ret_node)->nlink = 1;
 	return 0;
 }
 
@@ -265,18 +306,15 @@ int tree_check_xattrs(const struct tree_node *node, struct cop_error *err)
 int tree_set_digest(struct tree *tree, struct tree_node *node,
 		    const struct cop_digest *digest, struct cop_error *err)
 {
-	char text[TREE_PAYLOAD_SIZE];
-	const char *payload;
 	struct cop_digest *copy;
 
 	assert(S_ISREG(node->mode));
 	copy = (struct cop_digest *)arena_memdup(tree->arena, digest, sizeof(*digest));
-	payload = arena_memdup(tree->arena, tree_payload(digest, text),
-			       TREE_PAYLOAD_SIZE - 1);
-	if (!copy || !payload)
+	if (!copy)
 		return err_oom(err);
 	node->digest = copy;
-	node->payload = payload;
+	node->payload = NULL;
+	node->payload_follows = true;
 	node->content = NULL;
 	return 0;
 }
@@ -298,6 +336,7 @@ int tree_set_content(struct tree *tree, struct tree_node *node, const void *data
 	node->content = content;
 	node->digest = NULL;
 	node->payload = NULL;
+	node->payload_follows = false;
 	node->size = size;
 	return 0;
 }
@@ -323,14 +362,6 @@ static int compare_nodes(const void *a, const void *b)
 		      (*(struct tree_node *const *)b)->name);
 }
 
-static bool is_sorted(const struct tree_node *dir)
-{
-	for (uint32_t i = 1; i < dir->n_children; i++)
-		if (strcmp(dir->children[i - 1]->name, dir->children[i]->name) >= 0)
-			return false;
-	return true;
-}
-
 static int refuse_twins(const struct tree_node *a, const struct tree_node *b,
 			const struct tree_node **ret_later, struct cop_error *err)
 {
@@ -341,42 +372,90 @@ static int refuse_twins(const struct tree_node *a, const struct tree_node *b,
 	return err_set(err, -EEXIST, "'%s' is there twice", path ? path : a->name);
 }
 
+/* How many children stand in order, each behind the one before. */
+static uint32_t count_sorted(const struct tree_node *dir)
+{
+	uint32_t n = 1;
+
+	while (n < dir->n_children &&
+	       strcmp(dir->children[n - 1]->name, dir->children[n]->name) < 0)
+		n++;
+	return n;
+}
+
 static int sort_children(struct tree_node *dir, const struct tree_node **ret_later,
 			 struct cop_error *err)
 {
-	if (!is_sorted(dir))
+	if (count_sorted(dir) < dir->n_children) {
+		uint32_t n;
+
 		qsort(dir->children, dir->n_children, sizeof(*dir->children),
 		      compare_nodes);
-	for (uint32_t i = 0; i < dir->n_children; i++) {
-		struct tree_node *child = dir->children[i];
-
-		if (i > 0 && strcmp(dir->children[i - 1]->name, child->name) == 0)
-			return refuse_twins(dir->children[i - 1], child, ret_later, err);
-		child->position = i;
+		n = count_sorted(dir);
+		if (n < dir->n_children)
+			return refuse_twins(dir->children[n - 1], dir->children[n],
+					    ret_later, err);
 	}
 	return 0;
 }
 
-int tree_order(struct tree *tree, const struct tree_node **ret_later,
+/* The next of all nodes, in the order of tree_next(). */
+static int count_node(struct tree *tree, struct tree_node *node, struct cop_error *err)
+{
+	node->index = tree->n_nodes++;
+	if (!node->link)
+		return 0;
+	if (tree->n_links == tree->links_room) {
+		uint32_t room = tree->links_room ? tree->links_room * 2 : 16;
+		struct tree_node **larger =
+			arena_alloc(tree->arena, room * sizeof(struct tree_node *));
+
+		if (!larger)
+			return err_oom(err);
+		if (tree->n_links > 0)
+			memcpy(larger, tree->links, tree->n_links * sizeof(*larger));
+		tree->links = larger;
+		tree->links_room = room;
+	}
+	tree->links[tree->n_links++] = node;
+	return 0;
+}
+
+int tree_order(struct tree *tree, const struct tree_node **ret_later, bool one_name,
 	       struct cop_error *err)
 {
-	uint32_t n_nodes = 0;
-
+	tree->n_nodes = tree->n_links = 0;
 	/* A directory is sorted when the walk stands on it, before it goes below. */
 	for (struct tree_node *node = tree->root; node; node = tree_next(node)) {
-		int r = sort_children(node, ret_later, err);
+		int r = tree->is_sorted ? 0 : sort_children(node, ret_later, err);
 
+		for (uint32_t i = 0; r == 0 && i < node->n_children; i++)
+			node->children[i]->position = i;
+		if (r == 0)
+			r = count_node(tree, node, err);
 		if (r < 0)
 			return r;
-		node->index = n_nodes++;
+		if (one_name && !node->link && !S_ISDIR(node->mode))
+			node->nlink = 1;
 	}
-	tree->n_nodes = n_nodes;
+	tree->is_sorted = true;
 	return 0;
 }
 
 int tree_finish(struct tree *tree, struct cop_error *err)
 {
-	return tree_order(tree, NULL, err);
+	return tree_order(tree, NULL, false, err);
+}
+
+int tree_number(struct tree *tree, struct cop_error *err)
+{
+	int r = 0;
+
+	tree->n_nodes = tree->n_links = 0;
+	for (struct tree_node *node = tree->root; r == 0 && node; node = tree_next(node))
+		r = count_node(tree, node, err);
+	tree->is_sorted = r == 0;
+	return r;
 }
 
 struct tree_node *tree_next(const struct tree_node *node)
@@ -431,6 +510,18 @@ bool tree_is_whiteout(const struct tree_node *node)
 	const struct tree_node *inode = tree_inode(node);
 
 	return S_ISCHR(inode->mode) && inode->rdev == 0;
+}
+
+bool tree_payload_is(const char *text, size_t size, const struct cop_digest *digest)
+{
+	return size == TREE_PAYLOAD_SIZE - 1 && text[2] == '/' &&
+	       hex_is(text, digest->bytes, 1) &&
+	       hex_is(text + 3, digest->bytes + 1, COP_DIGEST_SIZE - 1);
+}
+
+const char *tree_payload_of(const struct tree_node *node, char text[TREE_PAYLOAD_SIZE])
+{
+	return node->payload_follows ? tree_payload(node->digest, text) : node->payload;
 }
 
 char *tree_payload(const struct cop_digest *digest, char text[TREE_PAYLOAD_SIZE])

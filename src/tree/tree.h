@@ -34,39 +34,49 @@ struct tree_xattr {
 	uint32_t size;
 };
 
+/* Two lines of a processor's cache, the first with what walks need. */
 struct tree_node {
 	struct tree_node *parent; /* NULL for the root */
-	const char *name;	  /* "" for the root */
-	struct tree_node
-		*link; /* hard link: the node with the inode, else NULL; a
-			  link has no field of its own below this one but @index */
 	struct tree_node *
-		*children; /* directories, sorted by unsigned bytes of the name */
+		*children;	/* directories, sorted by unsigned bytes of the name */
+	struct tree_node *link; /* hard link: the node with the inode, else NULL; a
+				   link has nothing of its own but its name and place */
+	const char *name;	/* "" for the root */
+	uint32_t n_children;
+	uint32_t position; /* in @parent's @children, set by tree_finish() */
+	uint32_t index;	   /* in the order of tree_next(), set by tree_finish() */
+	uint32_t mode;	   /* st_mode with the type */
+	uint64_t size;	   /* regular: length.  Others: what a dump said, 0 else */
+	uint32_t nlink;	   /* ignored for directories */
+	uint16_t n_xattrs;
+	uint8_t name_size;    /* of @name */
+	bool payload_follows; /* from @digest: see tree_payload(); @payload is NULL then
+			       */
+
 	struct tree_xattr *xattrs;
 	const char *target;  /* symlink: its text */
-	const char *payload; /* regular: path in the pool ("ab/cdef..."), or NULL */
+	const char *payload; /* regular: another path in the pool, or NULL */
 	const char *content; /* regular: inline content of @size bytes, or NULL */
 	const struct cop_digest
 		*digest;   /* regular: fs-verity digest of the content, or NULL */
-	uint64_t size;	   /* regular: length.  Others: what a dump said, 0 else */
 	int64_t mtime_sec; /* may be negative */
 	uint32_t mtime_nsec;
-	uint32_t n_children;
-	uint32_t n_xattrs;
-	uint32_t index; /* position in the order of tree_next(), set by tree_finish() */
-	uint32_t mode;	/* st_mode with the type */
 	uint32_t uid;
 	uint32_t gid;
-	uint32_t nlink;	   /* ignored for directories */
-	uint32_t rdev;	   /* the kernel's 32-bit "new" encoding: see tree_rdev() */
-	uint32_t position; /* in @parent's @children, set by tree_finish() */
+	uint32_t rdev; /* the kernel's 32-bit "new" encoding: see tree_rdev() */
 };
 
 struct tree {
 	struct arena *arena;
-	struct tree_node *root; /* a directory */
-	uint32_t n_nodes;	/* links included; set by tree_finish() */
-	size_t n_bytes_first;	/* of the arena, before the first tree_merge(); or 0 */
+	struct tree_node *root;	  /* a directory */
+	struct tree_node **links; /* those nodes that are hard links */
+	uint32_t n_links;
+	uint32_t links_room;
+	uint32_t n_nodes; /* links included; this and the links: set by tree_finish() */
+	struct tree_node *spare; /* zeroed nodes for tree_add() */
+	uint32_t n_spare;
+	bool is_sorted;	      /* every directory; until tree_add() */
+	size_t n_bytes_first; /* of the arena, before the first tree_merge(); or 0 */
 };
 
 struct tree *tree_new(struct cop_error *err);
@@ -83,6 +93,12 @@ DEFINE_AUTO_PTR(tree)
 int tree_add(struct tree *tree, struct tree_node *parent, const char *name,
 	     size_t name_size, uint32_t mode, struct tree_node **ret_node,
 	     struct cop_error *err);
+
+/* tree_append() - tree_add() of a @name and @mode that were checked, behind all names of
+ * @parent, which is a directory, in their order */
+int tree_append(struct tree *tree, struct tree_node *parent, const char *name,
+		size_t name_size, uint32_t mode, struct tree_node **ret_node,
+		struct cop_error *err);
 
 /* tree_add_link() - a hard link to @inode, which is neither a directory nor a link */
 int tree_add_link(struct tree *tree, struct tree_node *parent, const char *name,
@@ -113,6 +129,9 @@ int tree_check_xattrs(const struct tree_node *node, struct cop_error *err);
 /* tree_finish() - sort every directory, refuse duplicate names (-EEXIST), number nodes.
  * Needed after the last tree_add() and before anything below; can be called again. */
 int tree_finish(struct tree *tree, struct cop_error *err);
+
+/* tree_number() - the same where every directory is known to be sorted, no name twice */
+int tree_number(struct tree *tree, struct cop_error *err);
 
 /*
  * tree_canonicalise() - the one form that the store gives digests to
@@ -169,3 +188,8 @@ bool tree_is_whiteout(const struct tree_node *node);
 /* tree_payload() - "ab/cdef..." for a digest, 65 bytes and a NUL; returns @text */
 #define TREE_PAYLOAD_SIZE (COP_DIGEST_HEX + 2)
 char *tree_payload(const struct cop_digest *digest, char text[TREE_PAYLOAD_SIZE]);
+/* tree_payload_is() - @text of @size bytes is the payload of @digest */
+bool tree_payload_is(const char *text, size_t size, const struct cop_digest *digest);
+/* tree_payload_of() - the path in the pool of a regular file, in @text where it follows
+ * from its digest; NULL: it has none */
+const char *tree_payload_of(const struct tree_node *node, char text[TREE_PAYLOAD_SIZE]);

@@ -304,6 +304,11 @@ static int parse_digest(struct parser *parser, struct tree_node *node,
 	if (hex_decode(hex, digest->bytes, COP_DIGEST_SIZE) < 0)
 		return bad_field(parser, DIGEST, "is not hexadecimal", err);
 	node->digest = digest;
+	if (node->payload &&
+	    tree_payload_is(node->payload, strlen(node->payload), digest)) {
+		node->payload = NULL;
+		node->payload_follows = true;
+	}
 	return 0;
 }
 
@@ -600,10 +605,11 @@ static int parse_all(struct parser *parser, struct text text, struct cop_error *
 		text.data += used;
 		text.size -= used;
 	}
-	r = tree_order(parser->tree, &later, err);
+	r = tree_order(parser->tree, &later, false, err);
 	if (r < 0)
 		return at_line(r, later ? later->index : parser->line, err);
-	return resolve_links(parser, err);
+	r = resolve_links(parser, err);
+	return r < 0 ? r : tree_number(parser->tree, err);
 }
 
 int tree_from_dump(const char *text, size_t size, struct tree **ret_tree,

@@ -100,6 +100,33 @@ static void an_arena_gives_zeroed_aligned_memory(void **state)
 	}
 	assert_non_null(arena_alloc(arena, 5 * MIB));
 	assert_true(arena_size(arena) > 5 * MIB);
+	for (size_t alignment = 1; alignment <= 4096; alignment *= 2)
+		assert_int_equal((uintptr_t)arena_alloc_aligned(arena, 100, alignment) %
+					 alignment,
+				 0);
+}
+
+static void what_an_arena_adopts_lives_as_long_as_it(void **state)
+{
+	auto_ptr(arena) arena = arena_new();
+	struct arena *from = arena_new();
+	const char *ours, *theirs;
+	size_t size;
+
+	(void)state;
+	assert_non_null(arena);
+	assert_non_null(from);
+	theirs = arena_memdup(from, "theirs", 6);
+	assert_non_null(arena_alloc(from, 5 * MIB));
+	ours = arena_memdup(arena, "ours", 4);
+	size = arena_size(from);
+	arena_adopt(arena, from);
+	assert_true(arena_size(arena) >= size);
+	for (size_t i = 0; i < 5000; i++)
+		assert_non_null(arena_alloc(arena, 64));
+	assert_string_equal(theirs, "theirs");
+	assert_string_equal(ours, "ours");
+	arena_adopt(arena, arena_new());
 }
 
 static void a_map_finds_what_was_put_in(void **state)
@@ -144,6 +171,9 @@ static void hexadecimal_text_is_strict(void **state)
 
 	(void)state;
 	assert_string_equal(hex_encode(bytes, 2, text), "ab01");
+	assert_true(hex_is("ab01ff", bytes, 2));
+	assert_false(hex_is("ab02", bytes, 2));
+	assert_false(hex_is("AB01", bytes, 2));
 	assert_int_equal(hex_decode("00ff", bytes, 2), 0);
 	assert_int_equal(bytes[1], 0xff);
 	assert_int_equal(hex_decode("00f", bytes, 2), -EINVAL);
@@ -188,6 +218,7 @@ int main(void)
 		cmocka_unit_test(a_buffer_grows_and_keeps_nul_bytes),
 		cmocka_unit_test(a_buffer_refuses_a_size_that_overflows),
 		cmocka_unit_test(an_arena_gives_zeroed_aligned_memory),
+		cmocka_unit_test(what_an_arena_adopts_lives_as_long_as_it),
 		cmocka_unit_test(a_map_finds_what_was_put_in),
 		cmocka_unit_test(a_map_tells_the_empty_key_from_a_missing_one),
 		cmocka_unit_test(hexadecimal_text_is_strict),

@@ -150,18 +150,20 @@ static void names_that_are_none_are_refused(void **state)
 {
 	struct tree_node *node;
 	auto_ptr(tree) tree = tree_with(S_IFREG | 0644, &node);
-	char name[257];
+	char name[256];
 
 	(void)state;
-	memset(name, 'n', 256);
-	name[256] = '\0';
+	memset(name, 'n', 255);
 	node->name = "a/b";
+	node->name_size = 3;
 	assert_refused(tree, -EINVAL,
 		       "write image: '/a/b': a name is 1 to 255 bytes without '/'");
 	node->name = "";
+	node->name_size = 0;
 	assert_refused(tree, -EINVAL,
 		       "write image: '/': a name is 1 to 255 bytes without '/'");
 	node->name = name;
+	node->name_size = 255;
 	name[255] = '\0';
 	assert_ok(tree_finish(tree, NULL), &(struct cop_error){});
 	{
@@ -203,6 +205,128 @@ static void a_tree_is_at_most_1024_levels_deep(void **state)
 	assert_ok(tree_finish(tree, &err), &err);
 	assert_fails(image_write(tree, 1, &data, &size, &err), -EFBIG, &err);
 	assert_non_null(strstr(err.message, "d/f': the tree is more than 1024 levels"));
+}
+
+/* A sink that keeps what it is given, and may fail. */
+struct kept {
+	uint8_t *piece;
+	struct buf bytes;
+	unsigned int n_taken, n_given, fail_take, fail_give;
+};
+
+static int take_piece(void *data, uint8_t **ret_piece, struct cop_error *err)
+{
+	struct kept *kept = data;
+
+	assert_int_equal(kept->n_taken, kept->n_given);
+	if (++kept->n_taken == kept->fail_take)
+		return err_set(err, -ENOSPC, "no piece");
+	memset(kept->piece, 0xee, IMAGE_PIECE);
+	*ret_piece = kept->piece;
+	return 0;
+}
+
+static int give_piece(void *data, uint8_t *piece, size_t size, struct cop_error *err)
+{
+	struct kept *kept = data;
+
+	assert_ptr_equal(piece, kept->piece);
+	assert_true(size <= IMAGE_PIECE);
+	assert_int_equal(size % 4096, 0);
+	if (++kept->n_given == kept->fail_give)
+		return err_set(err, -ENOSPC, "no room");
+	assert_int_equal(buf_append(&kept->bytes, piece, size), 0);
+	return 0;
+}
+
+/* Inodes and their xattrs, shared ones, and the blocks of a directory each fill more than
+ * one piece. */
+static struct tree *large_tree(void)
+{
+	struct cop_error err = {};
+	struct tree *tree = tree_new(&err);
+
+	assert_non_null(tree);
+	for (uint32_t i = 0; i < 20000; i++) {
+		struct cop_digest digest = {.bytes = {(uint8_t)i, (uint8_t)(i >> 8)}};
+		struct tree_node *node;
+		char name[64], value[64];
+
+		(void)snprintf(name, sizeof(name), "a file with a number %u", i);
+		assert_ok(tree_add(tree, tree->root, name, strlen(name), S_IFREG | 0644,
+				   &node, &err),
+			  &err);
+		node->size = 100;
+		assert_ok(tree_set_digest(tree, node, &digest, &err), &err);
+		(void)snprintf(value, sizeof(value), "two files have the value %u",
+			       i / 2);
+		assert_ok(tree_set_xattr(tree, node, "user.shared", value, strlen(value),
+					 &err),
+			  &err);
+		assert_ok(
+			tree_set_xattr(tree, node, "user.own", name, strlen(name), &err),
+			&err);
+	}
+	assert_ok(tree_finish(tree, &err), &err);
+	return tree;
+}
+
+static int write_pieces(const struct tree *tree, struct kept *kept, uint64_t *ret_size,
+			struct cop_error *err)
+{
+	const struct image_sink sink = {
+		.take = take_piece, .give = give_piece, .data = kept};
+
+	return image_write_to(tree, IMAGE_VERSION, &sink, ret_size, err);
+}
+
+static void pieces_make_the_same_image(void **state)
+{
+	auto_ptr(tree) tree = large_tree();
+	auto_image image = image_of(tree, IMAGE_VERSION);
+	auto_free uint8_t *piece = malloc(IMAGE_PIECE);
+	struct kept kept = {.piece = piece};
+	struct cop_error err = {};
+	uint64_t size = 0;
+
+	(void)state;
+	assert_non_null(piece);
+	assert_ok(write_pieces(tree, &kept, &size, &err), &err);
+	assert_true(size > 10 * IMAGE_PIECE);
+	assert_int_equal(size, image.size);
+	assert_int_equal(kept.bytes.size, image.size);
+	assert_memory_equal(kept.bytes.data, image.data, image.size);
+	assert_int_equal(kept.n_taken, kept.n_given);
+	{
+		auto_ptr(tree) again = tree_of(&image);
+
+		assert_int_equal(again->n_nodes, 20001);
+	}
+	buf_done(&kept.bytes);
+}
+
+static void a_sink_that_fails_ends_it(void **state)
+{
+	auto_ptr(tree) tree = large_tree();
+	auto_free uint8_t *piece = malloc(IMAGE_PIECE);
+
+	(void)state;
+	assert_non_null(piece);
+	for (unsigned int n = 1; n <= 12; n++) {
+		struct kept taking = {.piece = piece, .fail_take = n};
+		struct kept giving = {.piece = piece, .fail_give = n};
+		struct cop_error err = {};
+		uint64_t size;
+
+		assert_fails(write_pieces(tree, &taking, &size, &err), -ENOSPC, &err);
+		assert_string_equal(err.message, "no piece");
+		assert_int_equal(taking.n_given, n - 1);
+		assert_fails(write_pieces(tree, &giving, &size, &err), -ENOSPC, &err);
+		assert_string_equal(err.message, "no room");
+		assert_int_equal(giving.n_taken, n);
+		buf_done(&taking.bytes);
+		buf_done(&giving.bytes);
+	}
 }
 
 /* All names of a tree again, its directories' children last to first. */
@@ -427,6 +551,8 @@ int main(void)
 		cmocka_unit_test(names_that_are_none_are_refused),
 		cmocka_unit_test(an_unknown_type_is_refused),
 		cmocka_unit_test(a_tree_is_at_most_1024_levels_deep),
+		cmocka_unit_test(pieces_make_the_same_image),
+		cmocka_unit_test(a_sink_that_fails_ends_it),
 		cmocka_unit_test(the_order_of_adding_does_not_matter),
 		cmocka_unit_test(a_directory_with_a_whiteout_comes_back_without_marks),
 		cmocka_unit_test(

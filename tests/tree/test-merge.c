@@ -330,10 +330,12 @@ static int merge(struct place *place, struct tree **ret_tree, struct cop_error *
 		.nids = give_nids,
 		.report = &place->report,
 	};
+	int r;
 
 	assert_int_equal(nftw(place->path, set_time, 16, FTW_PHYS), 0);
 	assert_ok(tree_canonicalise(place->lower, err), err);
-	return tree_merge(&place->lower, place->upper_fd, &options, ret_tree, err);
+	r = tree_merge(&place->lower, place->upper_fd, &options, ret_tree, err);
+	return r == 0 ? tree_finish(*ret_tree, err) : r;
 }
 
 static void describe_data(struct buf *text, const struct tree_node *node)
@@ -611,6 +613,36 @@ static void names_linked_to_a_lower_file_are_one_inode(void **state)
 	merges_to(place, "/ dir @\n/d dir @\n/d/link #ab 600 @\n/f = /d/link\n"
 			 "/new 'n' @\n/new2 = /new\n");
 	assert_int_equal(place->n_content, 1);
+}
+
+static void names_that_are_left_of_an_inode_are_one_again(void **state)
+{
+	struct place *place = *state;
+
+	lower_dir(place, "/a");
+	lower_pooled(place, "/a/inode", 0xab);
+	lower_dir(place, "/b");
+	lower_link(place, "/l1", "/a/inode");
+	lower_link(place, "/l2", "/a/inode");
+	lower_pooled(place, "/m", 0xcd);
+	lower_link(place, "/n", "/m");
+	/* The name that has the inode goes with its directory; of the other both stay. */
+	upper_whiteout(place, "/a");
+	upper_dir(place, "/b");
+	upper_file(place, "/b/new", "n");
+	merges_to(place, "/ dir @\n/b dir @\n/b/new 'n' @\n/l1 #ab\n/l2 = /l1\n"
+			 "/m #cd\n/n = /m\n");
+}
+
+static void a_tree_that_was_merged_often_is_worn(void **state)
+{
+	struct place *place = *state;
+
+	assert_false(tree_is_worn(place->lower));
+	place->lower->n_bytes_first = arena_size(place->lower->arena);
+	assert_false(tree_is_worn(place->lower));
+	assert_non_null(arena_alloc(place->lower->arena, 5 * MIB));
+	assert_true(tree_is_worn(place->lower));
 }
 
 static void whiteouts_hide_files_and_whole_directories(void **state)
@@ -1256,6 +1288,8 @@ int main(void)
 		TEST(a_file_renamed_back_has_its_data),
 		TEST(exchanged_files_and_directories_have_changed_places),
 		TEST(names_linked_to_a_lower_file_are_one_inode),
+		TEST(names_that_are_left_of_an_inode_are_one_again),
+		TEST(a_tree_that_was_merged_often_is_worn),
 		TEST(whiteouts_hide_files_and_whole_directories),
 		TEST(a_renamed_directory_brings_what_is_below),
 		TEST(redirects_are_paths_of_the_lower_tree),

@@ -240,6 +240,7 @@ static void one_node_cannot_have_endless_xattrs(void **state)
 
 static void data_of_files_has_limits(void **state)
 {
+	char payload[TREE_PAYLOAD_SIZE];
 	struct tree *tree = *state;
 	struct tree_node *file = add(tree, tree->root, "file", S_IFREG);
 	struct tree_node *link = add(tree, tree->root, "link", S_IFLNK);
@@ -254,12 +255,13 @@ static void data_of_files_has_limits(void **state)
 	assert_int_equal(file->size, TREE_CONTENT_MAX);
 	assert_ok(tree_set_digest(tree, file, &digest, &err), &err);
 	assert_null(file->content);
+	assert_null(file->payload);
 	assert_string_equal(
-		file->payload,
+		tree_payload_of(file, payload),
 		"ab/cd000000000000000000000000000000000000000000000000000000000000");
 	assert_ok(tree_set_content(tree, file, "x", 1, &err), &err);
 	assert_null(file->digest);
-	assert_null(file->payload);
+	assert_null(tree_payload_of(file, payload));
 	assert_fails(tree_set_target(tree, link, "", 0, &err), -EINVAL, &err);
 	assert_fails(tree_set_target(tree, link, "a\0b", 3, &err), -EINVAL, &err);
 	assert_fails(tree_set_target(tree, link, text, TREE_SYMLINK_MAX + 1, &err),

@@ -470,6 +470,7 @@ static void readers_of_one_tree_share_its_layout(void **state)
 
 static void a_layout_that_fails_names_the_file_and_leaves_nothing(void **state)
 {
+	char payload[TREE_PAYLOAD_SIZE];
 	struct scratch *scratch = *state;
 	struct cop_object *object = NULL;
 	struct cop_error err = {};
@@ -481,8 +482,9 @@ static void a_layout_that_fails_names_the_file_and_leaves_nothing(void **state)
 	commit_sample(scratch, "base");
 	tree = committed_tree(scratch, "base");
 	node = tree_find(tree, "/home/user07/mail");
-	assert_int_equal(
-		unlinkat(store_fd(scratch->store), join("files", node->payload), 0), 0);
+	assert_int_equal(unlinkat(store_fd(scratch->store),
+				  join("files", tree_payload_of(node, payload)), 0),
+			 0);
 	object = new_object(scratch, "base");
 	assert_fails(cop_object_init(object, &err), -ENOENT, &err);
 	assert_non_null(strstr(err.message, "grow from 'base'"));
@@ -572,8 +574,10 @@ static void what_a_killed_process_leaves_is_swept(void **state)
 static void rot(struct scratch *scratch, const char *id, const char *name)
 {
 	auto_ptr(tree) tree = committed_tree(scratch, id);
+	char payload[TREE_PAYLOAD_SIZE];
 	const char *file =
-		join(scratch->store_path, join("files", tree_find(tree, name)->payload));
+		join(scratch->store_path,
+		     join("files", tree_payload_of(tree_find(tree, name), payload)));
 	auto_close int fd = -EBADF;
 
 	assert_int_equal(chmod(file, 0600), 0);

@@ -209,6 +209,7 @@ static void opening_for_writing_copies_up_but_stores_nothing_new(void **state)
 
 static void new_files_reach_the_pool_without_anything_of_their_own(void **state)
 {
+	char payload[TREE_PAYLOAD_SIZE];
 	static const uint8_t capability[20] = {1, 0, 0, 2, 0, 0x20, 0, 0};
 	struct scratch *scratch = *state;
 	struct cop_object *object = new_object(scratch, NULL);
@@ -233,7 +234,7 @@ static void new_files_reach_the_pool_without_anything_of_their_own(void **state)
 	assert_non_null(tree_find_xattr(node, "security.capability"));
 	assert_non_null(tree_find_xattr(node, "user.note"));
 	(void)snprintf(pool, sizeof(pool), "%s/files/%s", scratch->store_path,
-		       node->payload);
+		       tree_payload_of(node, payload));
 	assert_int_equal(stat(pool, &st), 0);
 	assert_int_equal(st.st_mode, S_IFREG | 0444);
 	assert_int_equal(st.st_uid, 0);
@@ -691,8 +692,10 @@ static void readers_of_one_tree_share_a_mount(void **state)
 static void spoil(struct scratch *scratch, const char *path, bool remove)
 {
 	auto_ptr(tree) tree = committed_tree(scratch, "base");
-	const char *payload = tree_find(tree, path)->payload;
-	const char *file = join(scratch->store_path, join("files", payload));
+	char payload[TREE_PAYLOAD_SIZE];
+	const char *file =
+		join(scratch->store_path,
+		     join("files", tree_payload_of(tree_find(tree, path), payload)));
 
 	if (remove)
 		assert_int_equal(unlink(file), 0);
