@@ -272,7 +272,7 @@ class Views:
                 seconds = {self.tree: [], self.mount: []}
                 for place in seconds:
                     work(place)
-                for _ in range(max(self.rounds, 3)):
+                for _ in range(max(self.rounds, 3 if cold else 9)):
                     for place, results in seconds.items():
                         if cold:
                             drop_caches(3)

@@ -653,13 +653,13 @@ int tree_merge(struct tree **lower, int upper_fd,
 		return r;
 	lock_tree((void *)options->upper);
 	r = merge_scanned(&merge, err);
+	if (merge.is_grafting)
+		take_over(&merge, lower);
 	unlock_tree((void *)options->upper);
 	if (r != 0)
 		settle_content((void *)options->upper);
 	if (r >= 0 && options->report)
 		*options->report = merge.report;
-	if (merge.is_grafting)
-		take_over(&merge, lower);
 	if (r == 0)
 		*ret_tree = TAKE_PTR(merge.tree);
 	return r;
