@@ -47,8 +47,10 @@ struct tree *tree_new(struct cop_error *err)
 
 struct tree *tree_free(struct tree *tree)
 {
-	if (tree)
+	if (tree) {
 		tree->arena = arena_free(tree->arena);
+		free(tree->links);
+	}
 	free(tree);
 	return NULL;
 }
@@ -399,7 +401,8 @@ static int sort_children(struct tree_node *dir, const struct tree_node **ret_lat
 	return 0;
 }
 
-/* The next of all nodes, in the order of tree_next(). */
+/* The next of all nodes, in the order of tree_next().  Nothing of the arena is taken:
+ * threads that hash may take some of it meanwhile. */
 static int count_node(struct tree *tree, struct tree_node *node, struct cop_error *err)
 {
 	node->index = tree->n_nodes++;
@@ -408,12 +411,10 @@ static int count_node(struct tree *tree, struct tree_node *node, struct cop_erro
 	if (tree->n_links == tree->links_room) {
 		uint32_t room = tree->links_room ? tree->links_room * 2 : 16;
 		struct tree_node **larger =
-			arena_alloc(tree->arena, room * sizeof(struct tree_node *));
+			realloc(tree->links, room * sizeof(struct tree_node *));
 
 		if (!larger)
 			return err_oom(err);
-		if (tree->n_links > 0)
-			memcpy(larger, tree->links, tree->n_links * sizeof(*larger));
 		tree->links = larger;
 		tree->links_room = room;
 	}
