@@ -2,7 +2,7 @@
 BUILD := build
 CHECK := build-check
 
-.PHONY: all demo check analyze check-long check-images check-sharing torture torture-errors torture-mutants bench install clean packages
+.PHONY: all demo check analyze check-threads check-long check-images check-sharing torture torture-errors torture-mutants bench install clean packages
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
 
@@ -24,7 +24,16 @@ analyze: packages
 	@$(MAKE) --no-print-directory all
 	@tools/analyze $(BUILD)
 
-# The same with minutes of random changes to views in place of seconds.
+# The unit tests with a look at who touches what without a lock; five minutes.
+check-threads:
+	@tools/install-packages build run check
+	@[ -f build-threads/build.ninja ] || \
+		meson setup build-threads -Db_sanitize=thread -Db_lundef=false
+	@ninja -C build-threads
+	@TSAN_OPTIONS=exitcode=66 meson test -C build-threads --no-rebuild \
+		--print-errorlogs --timeout-multiplier 8 --suite unit
+
+# `make check` with minutes of random changes to views in place of seconds.
 check-long:
 	@COPPICE_FUZZ_COUNT=5000 $(MAKE) --no-print-directory check
 
@@ -72,4 +81,4 @@ packages:
 	@tools/install-packages build run
 
 clean:
-	rm -rf $(BUILD) $(CHECK) out
+	rm -rf $(BUILD) $(CHECK) build-threads out
