@@ -121,7 +121,9 @@ class Views:
         path.write_text(f"{self.number} {time.time()}\n")
 
     def ours(self):
-        return Timed(*self.change(self.touch_one))
+        """A turn of a tenth of a second is five, as those of the others are of seconds."""
+        return sorted((Timed(*self.change(self.touch_one)) for _ in range(5)),
+                      key=lambda turn: turn.wall)[2]
 
     def plain_copy(self):
         """cp -a of the base, a change, a digest over all of it."""
@@ -272,7 +274,7 @@ class Views:
                 seconds = {self.tree: [], self.mount: []}
                 for place in seconds:
                     work(place)
-                for _ in range(max(self.rounds, 3 if cold else 9)):
+                for _ in range(max(self.rounds, 9)):
                     for place, results in seconds.items():
                         if cold:
                             drop_caches(3)
