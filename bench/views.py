@@ -274,7 +274,7 @@ class Views:
                 seconds = {self.tree: [], self.mount: []}
                 for place in seconds:
                     work(place)
-                for _ in range(max(self.rounds, 9)):
+                for _ in range(max(self.rounds, 7 if cold else 15)):
                     for place, results in seconds.items():
                         if cold:
                             drop_caches(3)
