@@ -11,8 +11,8 @@
 /* An entry takes at least 13 bytes. */
 #define ENTRIES_PER_BLOCK (IMAGE_BLOCK / (DIRENT_SIZE + 1) + 1)
 
-/* What plan_item_size() gives for a pair. */
-#define PAIR_SIZE 144
+/* What a pair takes is less. */
+#define PAIR_ROOM 256
 
 /* Directory entries that share a block or tail. */
 struct group {
@@ -26,7 +26,8 @@ struct group {
  * @piece:	what is being filled, NULL between two pieces
  * @start:	its place in the image
  * @shared:	the table of shared xattrs
- * @pair:	the two entries of a file in the pool, but for its digest
+ * @pair:	the two entries of a file in the pool, @pair_size bytes, but for its
+ *digest, which belongs at @digest_at, and the payload, which belongs at @payload_at
  * @next_block: the data block that the next inode with blocks gets
  */
 struct writer {
@@ -35,7 +36,8 @@ struct writer {
 	uint8_t *piece;
 	uint64_t start;
 	uint8_t *shared;
-	uint8_t pair[PAIR_SIZE];
+	uint8_t pair[PAIR_ROOM];
+	size_t pair_size, digest_at, payload_at;
 	uint32_t next_block;
 	struct group group;
 };
@@ -125,7 +127,7 @@ static void emit_value(const struct plan_item *item, uint8_t *value)
 	memcpy(value + plan_lead_size(item), item->value, item->size);
 }
 
-/* emit_item() - an xattr entry; returns its padded size.  @filter may be NULL. */
+/* emit_item() - an xattr entry; returns its padded size */
 static uint64_t emit_item(const struct image_plan *plan, const struct plan_item *item,
 			  uint8_t *at, uint32_t *filter)
 {
@@ -175,20 +177,7 @@ static uint8_t *refer(const struct writer *writer, uint8_t *at, uint32_t shared,
 	return at + 4;
 }
 
-static uint64_t emit_parts(const struct image_plan *plan, const struct plan_item *pair,
-			   uint8_t *at, uint32_t *filter)
-{
-	struct plan_item metacopy = plan_part(pair, false);
-	struct plan_item redirect = plan_part(pair, true);
-	uint64_t size = emit_item(plan, &metacopy, at, filter);
-
-	return size + emit_item(plan, &redirect, at + size, filter);
-}
-
-/* Where in a pair the digest stands, and its payload. */
-#define PAIR_DIGEST  (ENTRY_HEAD + sizeof("overlay.metacopy") - 1 + METACOPY_HEAD_SIZE)
-#define PAIR_PAYLOAD (56 + ENTRY_HEAD + sizeof("overlay.redirect") - 1 + sizeof("/") - 1)
-
+/* Nearly every inode has one, and nothing else. */
 static void prepare_pair(struct writer *writer)
 {
 	static const struct cop_digest digest;
@@ -197,10 +186,19 @@ static void prepare_pair(struct writer *writer)
 		.size = sizeof(digest.bytes),
 		.lead = LEAD_PAIR,
 	};
+	struct plan_item metacopy = plan_part(&pair, false);
+	struct plan_item redirect = plan_part(&pair, true);
 	uint32_t unused = 0;
+	size_t size;
 
-	assert(plan_item_size(&pair) == PAIR_SIZE);
-	(void)emit_parts(writer->plan, &pair, writer->pair, &unused);
+	writer->pair_size = (size_t)plan_item_size(&pair);
+	assert(writer->pair_size <= PAIR_ROOM);
+	size = (size_t)emit_item(writer->plan, &metacopy, writer->pair, &unused);
+	(void)emit_item(writer->plan, &redirect, writer->pair + size, &unused);
+	writer->digest_at =
+		ENTRY_HEAD + writer->pair[ENTRY_NAME_SIZE] + plan_lead_size(&metacopy);
+	writer->payload_at = size + ENTRY_HEAD + writer->pair[size + ENTRY_NAME_SIZE] +
+			     sizeof("/") - 1;
 }
 
 static uint64_t emit_pair(const struct writer *writer, const struct plan_item *pair,
@@ -208,13 +206,13 @@ static uint64_t emit_pair(const struct writer *writer, const struct plan_item *p
 {
 	not_zeroed char text[TREE_PAYLOAD_SIZE];
 
-	memcpy(at, writer->pair, PAIR_SIZE);
-	memcpy(at + PAIR_DIGEST, pair->value, COP_DIGEST_SIZE);
-	memcpy(at + PAIR_PAYLOAD,
+	memcpy(at, writer->pair, writer->pair_size);
+	memcpy(at + writer->digest_at, pair->value, COP_DIGEST_SIZE);
+	memcpy(at + writer->payload_at,
 	       tree_payload((const struct cop_digest *)pair->value, text),
 	       TREE_PAYLOAD_SIZE - 1);
 	*filter &= ~writer->plan->lead_bits[LEAD_PAIR];
-	return PAIR_SIZE;
+	return writer->pair_size;
 }
 
 static void emit_xattrs(const struct writer *writer, const struct plan_inode *inode,
