@@ -230,7 +230,7 @@ static int read_native(const char *value, struct osbuild_arguments *arguments,
 {
 	static const char *const places[] = {"first", "last", "never"};
 
-	for (size_t i = 0; i < ARRAY_SIZE(places); i++)
+	for (unsigned int i = 0; i < ARRAY_SIZE(places); i++)
 		if (strcmp(value, places[i]) == 0) {
 			arguments->native = OSBUILD_NATIVE_FIRST + i;
 			return 0;
