@@ -34,12 +34,10 @@ static const struct mark directory_marks[] = {
 
 static void swap_roles(struct tree_node *link, struct tree_node *inode)
 {
-	const struct tree_node here = *inode, there = *link;
+	const struct tree_node to_link = {.link = link};
 
-	*link = here;
-	tree_put_at(link, &there);
-	*inode = (struct tree_node){.link = link};
-	tree_put_at(inode, &here);
+	tree_become(link, inode);
+	tree_become(inode, &to_link);
 }
 
 /* Names in the order of tree_next(); a link that comes before its inode takes it over.

@@ -11,6 +11,7 @@
  */
 #include "tree/merge.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -38,7 +39,7 @@ struct merge {
 	uint8_t *marks;		     /* lower node->index -> as above */
 	struct tree_node **lowers;   /* upper node->index -> its lower directory */
 	struct tree_node **names;    /* of the lower tree, whose inode may be elsewhere */
-	size_t n_names, names_room;
+	size_t n_names;
 	bool is_grafting; /* from then on @lower is no tree any more */
 	struct tree_merge_report report;
 };
@@ -252,22 +253,6 @@ static int list_entries(struct merge *merge, struct cop_error *err)
 	return 0;
 }
 
-static int note_name(struct merge *merge, struct tree_node *lower, struct cop_error *err)
-{
-	if (merge->n_names == merge->names_room) {
-		size_t room = merge->names_room ? merge->names_room * 2 : 64;
-		struct tree_node **larger =
-			realloc(merge->names, room * sizeof(struct tree_node *));
-
-		if (!larger)
-			return err_oom(err);
-		merge->names = larger;
-		merge->names_room = room;
-	}
-	merge->names[merge->n_names++] = lower;
-	return 0;
-}
-
 /* @lower: an inode of the lower tree, for which the entry stands from now on */
 static int settle_entry(struct merge *merge, const struct index_entry *entry,
 			struct tree_node *lower, struct cop_error *err)
@@ -282,9 +267,9 @@ static int settle_entry(struct merge *merge, const struct index_entry *entry,
 			      "it stands for a file of another type in the lower tree",
 			      NULL, err);
 	merge->carriers[lower->index] = inode;
-	r = note_name(merge, lower, err);
-	if (r < 0 || inode->parent != merge->index)
-		return r; /* settled where it has a name */
+	merge->names[merge->n_names++] = lower;
+	if (inode->parent != merge->index)
+		return 0; /* settled where it has a name */
 	r = overlay_take_marks(merge->tree, inode, &marks, err);
 	if (r < 0 || !S_ISREG(inode->mode))
 		return r;
@@ -432,31 +417,15 @@ static int graft_directory(struct merge *merge, struct tree_node *dir,
 	return r;
 }
 
-/* @node has the place, all else is of @inode. */
-static void become(struct tree_node *node, const struct tree_node *inode)
-{
-	const struct tree_node place = *node;
-
-	*node = *inode;
-	tree_put_at(node, &place);
-}
-
 /* Threads may still be writing into @inode: it is put where @name stands. */
 static void replace(const struct tree_node *name, struct tree_node *inode)
 {
-	struct tree_node *dir = name->parent;
-	uint32_t low = 0, high = dir->n_children;
+	struct tree_node **slot =
+		tree_child_slot(name->parent, name->name, name->name_size);
 
-	while (low + 1 < high) {
-		uint32_t middle = low + (high - low) / 2;
-
-		if (strcmp(dir->children[middle]->name, name->name) <= 0)
-			low = middle;
-		else
-			high = middle;
-	}
+	assert(slot);
 	tree_put_at(inode, name);
-	dir->children[low] = inode;
+	*slot = inode;
 }
 
 static void join_name(struct merge *merge, struct tree_node *name)
@@ -468,7 +437,7 @@ static void join_name(struct merge *merge, struct tree_node *name)
 		if (merge->marks[inode->index] & IS_TAKEN)
 			return;
 		/* The first of the names that are left. */
-		become(name, inode);
+		tree_become(name, inode);
 		*carrier = name;
 	} else if (merge->index && (*carrier)->parent == merge->index) {
 		/* The first name of what so far only the index has. */
@@ -476,7 +445,7 @@ static void join_name(struct merge *merge, struct tree_node *name)
 	} else {
 		const struct tree_node link = {.link = *carrier};
 
-		become(name, &link);
+		tree_become(name, &link);
 	}
 }
 
@@ -549,15 +518,22 @@ static int merge_scanned(struct merge *merge, struct cop_error *err)
 	if (!merge->carriers || !merge->marks || !merge->lowers)
 		return err_oom(err);
 	r = list_entries(merge, err);
-	if (r == 0)
-		r = settle_all(merge, err);
+	if (r < 0)
+		return r;
+	merge->names = calloc(merge->n_entries + merge->lower->n_links + 1,
+			      sizeof(*merge->names));
+	if (!merge->names)
+		return err_oom(err);
+	r = settle_all(merge, err);
 	if (r == 0 && is_untouched(merge))
 		return TREE_UNCHANGED;
 	if (r == 0 && merge->n_entries > 0)
 		r = settle_index(merge, err);
-	for (uint32_t i = 0; r == 0 && i < merge->lower->n_links; i++)
-		r = note_name(merge, merge->lower->links[i], err);
-	return r < 0 ? r : graft_all(merge, err);
+	if (r < 0)
+		return r;
+	for (uint32_t i = 0; i < merge->lower->n_links; i++)
+		merge->names[merge->n_names++] = merge->lower->links[i];
+	return graft_all(merge, err);
 }
 
 /* Data that is still in the lower tree is nothing that anybody must read. */

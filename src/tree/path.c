@@ -2,7 +2,7 @@
 /* From names to nodes and back. */
 #include <string.h>
 
-#include "tree/tree.h"
+#include "tree/private.h"
 
 static int compare_name(const char *a, size_t a_size, const char *b)
 {
@@ -14,7 +14,8 @@ static int compare_name(const char *a, size_t a_size, const char *b)
 	return a_size < b_size ? -1 : a_size > b_size;
 }
 
-struct tree_node *tree_child(const struct tree_node *dir, const char *name, size_t size)
+struct tree_node **tree_child_slot(const struct tree_node *dir, const char *name,
+				   size_t size)
 {
 	uint32_t low = 0, high = dir->n_children;
 
@@ -23,13 +24,20 @@ struct tree_node *tree_child(const struct tree_node *dir, const char *name, size
 		int r = compare_name(name, size, dir->children[middle]->name);
 
 		if (r == 0)
-			return dir->children[middle];
+			return &dir->children[middle];
 		if (r < 0)
 			high = middle;
 		else
 			low = middle + 1;
 	}
 	return NULL;
+}
+
+struct tree_node *tree_child(const struct tree_node *dir, const char *name, size_t size)
+{
+	struct tree_node **slot = tree_child_slot(dir, name, size);
+
+	return slot ? *slot : NULL;
 }
 
 struct tree_node *tree_find(const struct tree *tree, const char *path)

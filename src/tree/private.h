@@ -24,6 +24,19 @@ static inline void tree_put_at(struct tree_node *node, const struct tree_node *p
 	node->index = place->index;
 }
 
+/* tree_child_slot() - where in the list of @dir tree_child() finds it, or NULL */
+struct tree_node **tree_child_slot(const struct tree_node *dir, const char *name,
+				   size_t size);
+
+/* tree_become() - @node is what @inode is, at its own place */
+static inline void tree_become(struct tree_node *node, const struct tree_node *inode)
+{
+	const struct tree_node place = *node;
+
+	*node = *inode;
+	tree_put_at(node, &place);
+}
+
 /* tree_mode_is_valid() - a known type, and nothing beyond the permission bits */
 bool tree_mode_is_valid(uint32_t mode);
 
